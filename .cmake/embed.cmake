@@ -1,0 +1,18 @@
+# cmake -DOUT=x.cpp -DFILES="a.sql;b.sql" -P embed.cmake: the files as raw string literals, in pieces of at most 8,000
+# characters (compilers limit the length of one literal).
+set(text "#include \"sql/migrate.hpp\"\n\nnamespace kgents::sql {\n\nstd::span<const migration> embedded_migrations() {\n  static const migration all[] = {\n")
+foreach(file IN LISTS FILES)
+  get_filename_component(name ${file} NAME_WE)
+  file(READ ${file} body)
+  string(APPEND text "    {\"${name}\",")
+  string(LENGTH "${body}" length)
+  set(at 0)
+  while(at LESS length)
+    string(SUBSTRING "${body}" ${at} 8000 piece)
+    string(APPEND text "\n     R\"sql~(${piece})sql~\"")
+    math(EXPR at "${at} + 8000")
+  endwhile()
+  string(APPEND text "},\n")
+endforeach()
+string(APPEND text "  };\n  return all;\n}\n\n} // namespace kgents::sql\n")
+file(WRITE ${OUT} "${text}")

@@ -1,0 +1,39 @@
+# One static library a layer, from every .cpp in its folder except tests (*.test.cpp) and programs (program/*d.cpp mains
+# are added in CMakeLists.txt). One precompiled header a layer: precompiled.hpp in its folder, if it has one.
+
+add_library(kgents_options INTERFACE)
+target_compile_options(kgents_options INTERFACE -Wall -Wextra -Werror)
+target_compile_definitions(kgents_options INTERFACE
+  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION
+  BOOST_ASIO_DISABLE_BOOST_COROUTINE KGENTS_VERSION="${PROJECT_VERSION}")
+target_include_directories(kgents_options INTERFACE ${PROJECT_SOURCE_DIR})
+if(KGENTS_SANITIZE)
+  # -fno-sanitize=null: CAF 0.17 dereferences a null tuple in init_fun_factory.hpp for actors without arguments.
+  target_compile_options(kgents_options INTERFACE -fsanitize=${KGENTS_SANITIZE} -fno-omit-frame-pointer -Wno-tsan)
+  if(NOT KGENTS_SANITIZE MATCHES thread)
+    target_compile_options(kgents_options INTERFACE -fno-sanitize=null -fno-sanitize-recover=undefined)
+  endif()
+  target_link_options(kgents_options INTERFACE -fsanitize=${KGENTS_SANITIZE})
+endif()
+
+function(kgents_layer name)
+  cmake_parse_arguments(ARG "" "" "LIBS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "\\.test\\.cpp$|/program/kgentsd\\.cpp$")
+  add_library(kgents_${name} STATIC ${sources})
+  target_link_libraries(kgents_${name} PUBLIC kgents_options ${ARG_LIBS})
+  if(EXISTS ${PROJECT_SOURCE_DIR}/${name}/precompiled.hpp)
+    target_precompile_headers(kgents_${name} PRIVATE ${PROJECT_SOURCE_DIR}/${name}/precompiled.hpp)
+  endif()
+endfunction()
+
+# Compiles sql/migrations/NN-name.sql into the library: migrations.cpp finds them as kgents::sql::embedded_migrations().
+function(kgents_embed_migrations target folder)
+  file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.sql)
+  list(SORT files)
+  set(out ${CMAKE_BINARY_DIR}/generated/embedded_migrations.cpp)
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -DOUT=${out} "-DFILES=${files}" -P ${PROJECT_SOURCE_DIR}/.cmake/embed.cmake
+    DEPENDS ${files} ${PROJECT_SOURCE_DIR}/.cmake/embed.cmake VERBATIM)
+  target_sources(${target} PRIVATE ${out})
+endfunction()
