@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <boost/asio/post.hpp>
+
 namespace kgents::runtime {
 
 io_thread::io_thread(size_t index, std::string name)

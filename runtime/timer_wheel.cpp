@@ -13,13 +13,20 @@ void wheel_timer::disarm() noexcept {
 timer_wheel::timer_wheel(clock::time_point now) : origin_{now} {
   for (auto* r : {&fine_, &coarse_})
     for (auto& head : r->heads)
-      head.next_ = head.prev_ = &head;
+      head.next = head.prev = &head;
+}
+
+timer_wheel::~timer_wheel() {
+  for (auto* r : {&fine_, &coarse_})
+    for (auto& head : r->heads)
+      while (head.next != &head)
+        unlink(static_cast<wheel_timer&>(*head.next));
 }
 
 void timer_wheel::unlink(wheel_timer& x) noexcept {
-  x.prev_->next_ = x.next_;
-  x.next_->prev_ = x.prev_;
-  x.prev_ = x.next_ = nullptr;
+  x.prev->next = x.next;
+  x.next->prev = x.prev;
+  x.prev = x.next = nullptr;
   const bool is_fine = (x.due_tick_ & 1) != 0;
   --(is_fine ? fine_ : coarse_).count;
 }
@@ -28,10 +35,10 @@ void timer_wheel::insert(ring& r, wheel_timer& x, uint64_t due_tick) {
   auto& head = r.heads[due_tick % slots];
   x.wheel_ = this;
   x.due_tick_ = due_tick << 1 | (&r == &fine_ ? 1 : 0);
-  x.prev_ = head.prev_;
-  x.next_ = &head;
-  x.prev_->next_ = &x;
-  head.prev_ = &x;
+  x.prev = head.prev;
+  x.next = &head;
+  x.prev->next = &x;
+  head.prev = &x;
   r.used[due_tick % slots / 64] |= uint64_t{1} << (due_tick % 64);
   ++r.count;
 }
@@ -66,17 +73,17 @@ void timer_wheel::advance(ring& r, clock::time_point now) {
       continue;
     // Moved to a list of its own first: a callback may arm into this very slot for the next round.
     auto& head = r.heads[at];
-    wheel_timer batch;
-    batch.next_ = batch.prev_ = &batch;
-    if (head.next_ != &head) {
-      batch.next_ = head.next_;
-      batch.prev_ = head.prev_;
-      batch.next_->prev_ = batch.prev_->next_ = &batch;
-      head.next_ = head.prev_ = &head;
+    timer_link batch;
+    batch.next = batch.prev = &batch;
+    if (head.next != &head) {
+      batch.next = head.next;
+      batch.prev = head.prev;
+      batch.next->prev = batch.prev->next = &batch;
+      head.next = head.prev = &head;
     }
     r.used[at / 64] &= ~(uint64_t{1} << (at % 64));
-    while (batch.next_ != &batch) {
-      auto& x = *batch.next_;
+    while (batch.next != &batch) {
+      auto& x = static_cast<wheel_timer&>(*batch.next);
       const auto due = x.due_tick_ >> 1;
       unlink(x);
       if (due > r.tick)
@@ -84,7 +91,6 @@ void timer_wheel::advance(ring& r, clock::time_point now) {
       else
         x.fire_();
     }
-    batch.prev_ = batch.next_ = nullptr;
   }
 }
 

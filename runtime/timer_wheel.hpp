@@ -10,8 +10,14 @@ namespace kgents::runtime {
 
 class timer_wheel;
 
+/// A place in a circular list.
+struct timer_link {
+  timer_link* prev = nullptr;
+  timer_link* next = nullptr;
+};
+
 /// One timer, embedded in its owner: arming allocates nothing, destroying disarms.
-class wheel_timer {
+class wheel_timer : private timer_link {
 public:
   wheel_timer() = default;
   explicit wheel_timer(std::function<void()> fire) : fire_{std::move(fire)} {}
@@ -22,13 +28,11 @@ public:
   /// What to call; set once, before the first `arm`. It may re-arm or destroy this timer.
   void on_fire(std::function<void()> fire) { fire_ = std::move(fire); }
   void disarm() noexcept;
-  [[nodiscard]] bool armed() const noexcept { return prev_ != nullptr; }
+  [[nodiscard]] bool armed() const noexcept { return prev != nullptr; }
 
 private:
   friend class timer_wheel;
   std::function<void()> fire_;
-  wheel_timer* prev_ = nullptr;
-  wheel_timer* next_ = nullptr;
   timer_wheel* wheel_ = nullptr;
   uint64_t due_tick_ = 0;  // ticks of its ring, shifted left; lowest bit: it is on the fine ring
 };
@@ -48,6 +52,9 @@ public:
   static constexpr size_t slots = 1024;
 
   explicit timer_wheel(clock::time_point now);
+  ~timer_wheel();
+  timer_wheel(const timer_wheel&) = delete;
+  timer_wheel& operator=(const timer_wheel&) = delete;
 
   /// (Re-)arms `x` to fire once, `delay` from `now`.
   void arm(wheel_timer& x, clock::duration delay, clock::time_point now);
@@ -73,7 +80,7 @@ private:
     uint64_t tick = 0;   // all slots up to this tick have fired
     size_t count = 0;
     std::array<uint64_t, slots / 64> used{};  // bit set: the slot may hold timers
-    std::array<wheel_timer, slots> heads;     // sentinels of circular lists
+    std::array<timer_link, slots> heads;      // sentinels of circular lists
   };
 
   void insert(ring& r, wheel_timer& x, uint64_t due_tick);
