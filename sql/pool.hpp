@@ -19,20 +19,24 @@ namespace kgents::sql {
 /// A statement parameter in PostgreSQL's text format; nullopt is NULL.
 using param = std::optional<std::string>;
 
-/// One statement with $1… placeholders. `text` has static storage: SQL is never built from data.
+/// One statement with $1… placeholders. `text` is a string literal (static storage, NUL-terminated): SQL is never built
+/// from data. COPY is not possible here.
 struct statement {
   std::string_view text;
-  std::vector<param> params;
+  std::vector<param> params{};
 };
 
 /// What runs in one round trip and commits or fails as one.
 ///
 /// With a `tenant`, `SELECT kg.set_tenant_context($1)` goes first in the same pipeline, so RLS shows that tenant's rows only.
 struct transaction {
-  std::optional<tenant_id> tenant;
-  std::vector<statement> statements;
-  /// Not run at all when it is past; a running one is answered `timeout` and its connection is dropped.
+  std::optional<tenant_id> tenant{};
+  std::vector<statement> statements{};
+  /// Not run at all when it is past; a running one is answered `timeout` and its connection is dropped (it may still
+  /// commit: the server does not notice at once). Checked every 20 ms. Not set: `pool_options::default_timeout` from now.
   std::chrono::steady_clock::time_point deadline{};
+  /// Changes nothing, so it is safe to repeat: when its connection is lost the answer is `unavailable`.
+  bool read_only = false;
 };
 
 /// The rows of one statement. Cheap to move; owns its PGresult. Column access is by position, unchecked in type.
@@ -62,9 +66,15 @@ private:
   std::unique_ptr<PGresult, clear> result_;
 };
 
-/// Why a transaction did not commit. `unknown_outcome`: the connection was lost after the commit was sent.
+/// Why a transaction did not commit, or may not have.
 struct failure {
-  enum class kind { unavailable, overloaded, timeout, rejected, unknown_outcome };
+  enum class kind {
+    unavailable,      ///< no connection; it did not commit (or it was `read_only`)
+    overloaded,       ///< the queue is full; it was not run
+    timeout,          ///< its deadline passed; if it was already running, it may have committed
+    rejected,         ///< PostgreSQL refused it (see `sqlstate`); nothing of it was committed
+    unknown_outcome,  ///< the connection was lost after the commit was sent
+  };
   kind what = kind::unavailable;
   std::string sqlstate;  ///< five characters when `rejected`
   std::string message;   ///< for the log, never for a client
@@ -72,6 +82,8 @@ struct failure {
 
 /// One `rows` per statement of the transaction (the context's own is not among them), or why not.
 using outcome = std::variant<std::vector<rows>, failure>;
+
+/// Must not throw. It may call `pool::submit` and `pool::stop`, and may destroy the pool.
 using callback = std::function<void(outcome)>;
 
 struct pool_options {
@@ -80,6 +92,7 @@ struct pool_options {
   size_t max_queued = 2000;      ///< beyond: `overloaded`, at once (design.md section 4)
   size_t max_in_flight = 64;     ///< transactions in one connection's pipeline
   std::chrono::milliseconds connect_timeout{2000};
+  std::chrono::milliseconds default_timeout{5000};  ///< for transactions without a deadline
   std::chrono::milliseconds reconnect_min{50};   ///< back-off with jitter between failed connects …
   std::chrono::milliseconds reconnect_max{2000}; ///< … up to this
   std::string application_name = "kgentsd";
@@ -96,10 +109,16 @@ struct pool_stats {
 
 /// A pool of libpq connections in pipeline mode, driven by one io_context (one thread runs it).
 ///
-/// Each connection drains the shared queue into one round trip: every transaction is closed by its own sync point, so it
-/// commits or fails alone. A lost connection answers what was in flight (`unknown_outcome`, or `unavailable` when it was
-/// never sent), reconnects with jittered back-off, and never blocks the thread: connecting is asynchronous too. While no
-/// connection is up and the last attempt failed, `submit` answers `unavailable` at once instead of queueing.
+/// An idle connection takes its share of the shared queue and sends it as one pipeline, one round trip for all of it: a
+/// single transaction goes out at once, what arrives while all connections are busy rides in the next round trip. Several
+/// connections that commit at the same time share PostgreSQL's flushes; one connection does not group its own commits.
+/// Every transaction is closed by its own sync point, so it commits or fails alone; the statements before a sync point are
+/// one implicit transaction, so no BEGIN and COMMIT are needed.
+///
+/// A lost connection answers what was in flight, reconnects with jittered back-off, and never blocks the thread: connecting
+/// is asynchronous too (but for the lookup of a host *name*, which libpq does synchronously; use addresses or a socket
+/// directory where that matters). While no connection is up and the last attempt failed, everything is answered
+/// `unavailable` at once instead of queueing.
 ///
 /// Only unnamed statements and no session state, so PgBouncer in transaction mode can stand in between.
 class pool {
@@ -112,7 +131,8 @@ public:
   /// From any thread. `done` is called exactly once, on the io_context's thread (also for refusals and after `stop`).
   void submit(transaction work, callback done);
 
-  /// From any thread: closes all connections; what is queued or in flight is answered `unavailable`.
+  /// From any thread, any number of times: closes all connections. What is queued is answered `unavailable`, what is in
+  /// flight as if its connection were lost.
   void stop();
 
   [[nodiscard]] pool_stats stats() const noexcept;  ///< any thread
