@@ -64,11 +64,11 @@ struct llm_deadlines {
   std::chrono::milliseconds whole;
 };
 
-/// Everything that can be configured, checked. Filled by `load_settings` from the table behind `all_settings`, which
-/// holds the defaults, and immutable once the server runs.
+/// Everything that can be configured, checked. Filled by `load_settings` from the table behind
+/// `all_settings`, which holds the defaults, and immutable once the server runs.
 struct settings {
   std::string host;
-  uint16_t port = 0;  ///< 0: any free one
+  uint16_t port = 0;               ///< 0: any free one
   std::filesystem::path tls_cert;  ///< both or none; PEM
   std::filesystem::path tls_key;
   size_t max_body_bytes = 0;
@@ -99,7 +99,7 @@ struct settings {
   secret key_pepper;    ///< empty: keys are hashed with plain SHA-256
   secret platform_key;  ///< empty: the platform administrator's routes answer 404
 
-  std::vector<provider_kind> llm;  ///< in order of preference, never empty
+  std::vector<provider_kind> llm;           ///< in order of preference, never empty
   uint32_t embedded_tokens_per_second = 0;  ///< 0: as fast as it can
   provider_settings openai;
   provider_settings anthropic;
@@ -131,8 +131,8 @@ struct setting {
   std::string_view meaning;
   /// Returns what would be right ("a number from 0 to 65535") when the value is not.
   std::string_view (*apply)(settings&, std::string_view value);
-  bool is_secret = false;          ///< its value is never shown
-  bool empty_is_default = true;    ///< else set but empty is malformed
+  bool is_secret = false;        ///< its value is never shown
+  bool empty_is_default = true;  ///< else set but empty is malformed
 };
 
 [[nodiscard]] std::span<const setting> all_settings() noexcept;
@@ -143,13 +143,15 @@ using variables = std::map<std::string, std::string, std::less<>>;
 /// This process's.
 [[nodiscard]] variables process_environment();
 
-/// Why a program cannot start, in one line that names the setting, its value (unless secret) and what would be right.
+/// Why a program cannot start, in one line that names the setting, its value (unless secret) and
+/// what would be right.
 struct settings_error {
   std::string message;
 };
 
-/// Pure but for reading TLS files' existence and the host name. Variables that begin with KGENTS_ or API_ and are
-/// not in the table are errors, since a typing error there would silently change what the server does.
+/// Pure but for reading TLS files' existence and the host name. Variables that begin with KGENTS_
+/// or API_ and are not in the table are errors, since a typing error there would silently change
+/// what the server does.
 [[nodiscard]] std::variant<settings, settings_error> load_settings(program which,
                                                                    const variables& from);
 

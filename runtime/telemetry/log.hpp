@@ -11,8 +11,9 @@
 
 /// Logging: one JSON object a line on standard error (operations.md section 5), or text for people.
 ///
-/// A call formats the line on the caller's thread and hands it to one writer thread over a bounded queue; a full queue
-/// drops its oldest line, so a slow reader of standard error never stalls an actor or an I/O thread. Any thread.
+/// A call formats the line on the caller's thread and hands it to one writer thread over a bounded
+/// queue; a full queue drops its oldest line, so a slow reader of standard error never stalls an
+/// actor or an I/O thread. Any thread.
 ///
 /// Keys, tokens, connection URLs and the text of messages never go in here, at no level.
 namespace kgents::log {
@@ -26,8 +27,8 @@ public:
   enum class kind : uint8_t { text, integer, natural, real, boolean };
 
   template <class Text>
-    requires std::convertible_to<const Text&, std::string_view>
-  field(std::string_view name, const Text& value)
+  requires std::convertible_to<const Text&, std::string_view> field(std::string_view name,
+                                                                    const Text& value)
       : name_{name}, text_{static_cast<std::string_view>(value)}, kind_{kind::text} {}
   field(std::string_view name, bool value) : name_{name}, kind_{kind::boolean} {
     value_.boolean = value;
@@ -37,8 +38,8 @@ public:
     value_.integer = value;
   }
   template <std::unsigned_integral Int>
-    requires(!std::same_as<Int, bool>)
-  field(std::string_view name, Int value) : name_{name}, kind_{kind::natural} {
+  requires(!std::same_as<Int, bool>) field(std::string_view name, Int value)
+      : name_{name}, kind_{kind::natural} {
     value_.natural = value;
   }
   template <std::floating_point Real>
@@ -50,6 +51,8 @@ public:
   void append_text(std::string& out) const;  ///< `name=value`
 
 private:
+  void append_value(std::string& out) const;
+
   std::string_view name_;
   std::string_view text_;
   union {
@@ -69,10 +72,12 @@ struct options {
   std::string_view service = "kgentsd";
 };
 
-/// Starts the writer thread; before it, and after `stop`, lines are written by the caller, unbuffered.
+/// Starts the writer thread; before it, and after `stop`, lines are written by the caller,
+/// unbuffered.
 void start(const options& how);
 
-/// Writes what is queued and ends the writer thread; gives up after two seconds when nobody reads standard error.
+/// Writes what is queued and ends the writer thread; gives up after two seconds when nobody reads
+/// standard error.
 void stop();
 
 namespace detail {
@@ -102,10 +107,12 @@ inline void error(std::string_view message, fields values = {}) {
     write(log_severity::error, message, values);
 }
 
-/// `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. For those who build a line of their own.
+/// `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. For those who
+/// build a line of their own.
 void append_json_string(std::string& out, std::string_view text);
 
-/// One whole line without its newline, as `write` would make it at `unix_nanoseconds`: what the tests read.
+/// One whole line without its newline, as `write` would make it at `unix_nanoseconds`: what the
+/// tests read.
 [[nodiscard]] std::string format_line(const options& how, log_severity level,
                                       std::string_view message, fields values,
                                       int64_t unix_nanoseconds);

@@ -15,8 +15,8 @@
 
 namespace kgents::runtime {
 
-/// Counts the requests of one method and route template. Resolved once a route, at start, so that counting a request
-/// takes no lock but the histogram's.
+/// Counts the requests of one method and route template. Resolved once a route, at start, so that
+/// counting a request takes no lock but the histogram's.
 class route_probe {
 public:
   class impl;
@@ -27,7 +27,8 @@ public:
 
   /// kgents_api_requests_total. A status outside 100–599 counts as 500. Any thread.
   void answered(unsigned status);
-  /// kgents_api_request_latency_seconds: until the response is complete, for a stream until its first byte.
+  /// kgents_api_request_latency_seconds: until the response is complete, for a stream until its
+  /// first byte.
   void took(std::chrono::steady_clock::duration latency);
 
 private:
@@ -51,9 +52,9 @@ private:
 
 /// Every metric of the server (operations.md section 2), registered and zero from the start.
 ///
-/// The members are the children that hot paths touch: atomics, any thread. The functions look a child up under a lock;
-/// call them once and keep the reference, which lives as long as this object. Label values come from closed sets:
-/// never a tenant, a session or what a client sent.
+/// The members are the children that hot paths touch: atomics, any thread. The functions look a
+/// child up under a lock; call them once and keep the reference, which lives as long as this
+/// object. Label values come from closed sets: never a tenant, a session or what a client sent.
 class metrics {
   // Declared first, since the members below are made from it.
   class families;
@@ -66,30 +67,30 @@ public:
   metrics& operator=(const metrics&) = delete;
 
   /// `endpoint` is a route template, or `unmatched`.
-  [[nodiscard]] route_probe& route(std::string_view method, std::string_view endpoint);
+  route_probe& route(std::string_view method, std::string_view endpoint);
   /// layer: l1, l2, l3, streams, turns; tier: free, pro, enterprise.
-  [[nodiscard]] prometheus::Counter& rate_limited(std::string_view layer, std::string_view tier);
+  prometheus::Counter& rate_limited(std::string_view layer, std::string_view tier);
   /// op: the name of a repository's query.
-  [[nodiscard]] prometheus::Histogram& db_query(std::string_view op);
+  prometheus::Histogram& db_query(std::string_view op);
   /// state: connected, queued, in_flight (the members of sql::pool_stats).
-  [[nodiscard]] prometheus::Gauge& db_pool(std::string_view state);
+  prometheus::Gauge& db_pool(std::string_view state);
   /// outcome: `ok`, `canceled`, or an error type of design.md section 10.
-  [[nodiscard]] prometheus::Histogram& llm_request(std::string_view provider, std::string_view model,
-                                                   std::string_view outcome);
+  prometheus::Histogram& llm_request(std::string_view provider, std::string_view model,
+                                     std::string_view outcome);
   /// kind: tenant, session, world, …
-  [[nodiscard]] prometheus::Gauge& entities(std::string_view kind);
-  [[nodiscard]] prometheus::Gauge& mailbox_depth(std::string_view kind);
+  prometheus::Gauge& entities(std::string_view kind);
+  prometheus::Gauge& mailbox_depth(std::string_view kind);
   /// status: completed, canceled, failed.
-  [[nodiscard]] prometheus::Counter& turns(std::string_view status);
+  prometheus::Counter& turns(std::string_view status);
   /// bound: what was full – entity, node, session_queue, connections, sql, log.
-  [[nodiscard]] prometheus::Counter& admission_refused(std::string_view bound);
+  prometheus::Counter& admission_refused(std::string_view bound);
   /// subject_type: `chunk` or an event type.
-  [[nodiscard]] prometheus::Counter& nats_published(std::string_view subject_type);
-  [[nodiscard]] prometheus::Counter& openmeter_sent(std::string_view event_type);
-  [[nodiscard]] prometheus::Counter& stripe_received(std::string_view event_type);
-  [[nodiscard]] prometheus::Counter& stripe_processed(std::string_view event_type);
+  prometheus::Counter& nats_published(std::string_view subject_type);
+  prometheus::Counter& openmeter_sent(std::string_view event_type);
+  prometheus::Counter& stripe_received(std::string_view event_type);
+  prometheus::Counter& stripe_processed(std::string_view event_type);
   /// error_type: signature, payload, storage, processing.
-  [[nodiscard]] prometheus::Counter& stripe_errors(std::string_view error_type);
+  prometheus::Counter& stripe_errors(std::string_view error_type);
 
   prometheus::Gauge& sse_streams;
   prometheus::Gauge& ws_streams;
@@ -105,8 +106,8 @@ public:
   prometheus::Counter& openmeter_flush_errors;
   prometheus::Histogram& openmeter_flush_seconds;
 
-  /// `refresh` runs at the start of every `render`, on its thread: for what is read rather than counted (depths, pool
-  /// states). It must not wait for anything.
+  /// `refresh` runs at the start of every `render`, on its thread: for what is read rather than
+  /// counted (depths, pool states). It must not wait for anything.
   void before_render(std::function<void()> refresh);
 
   /// Text exposition 0.0.4. No I/O but /proc/self; any thread, one at a time.

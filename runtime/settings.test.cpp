@@ -1,0 +1,228 @@
+#define CAF_SUITE settings
+
+#include "runtime/settings.hpp"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "runtime/settings_parse.hpp"
+
+#include <caf/test/dsl.hpp>  // last: it defines macros named expect, allow, inject
+
+using namespace std::chrono_literals;
+using namespace kgents::runtime;
+
+namespace {
+
+struct fixture {
+  variables from;
+
+  settings loaded(program which = program::dev) {
+    auto result = load_settings(which, from);
+    if (auto* wrong = std::get_if<settings_error>(&result))
+      CAF_FAIL(wrong->message);
+    return std::get<settings>(std::move(result));
+  }
+
+  /// The message of a refused start; empty when it was not refused.
+  std::string refusal(program which = program::dev) {
+    auto result = load_settings(which, from);
+    auto* wrong = std::get_if<settings_error>(&result);
+    return wrong == nullptr ? "" : wrong->message;
+  }
+
+  std::string refusal_of(const char* name, const char* value) {
+    from = {{name, value}};
+    return refusal();
+  }
+
+  void give_databases() {
+    from["DATABASE_URL"] = "postgresql://kg_app@db/kgents";
+    from["DATABASE_CONTROL_URL"] = "postgresql://kg_control@db/kgents";
+  }
+};
+
+bool names(const std::string& message, std::string_view part) {
+  return message.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+CAF_TEST_FIXTURE_SCOPE(settings_tests, fixture)
+
+CAF_TEST(dev needs nothing and listens on loopback) {
+  const auto x = loaded();
+  CAF_CHECK_EQUAL(x.host, "127.0.0.1");
+  CAF_CHECK_EQUAL(x.port, 8000);
+  CAF_CHECK(x.env == environment::dev);
+  CAF_CHECK(x.seed_dev);
+  CAF_CHECK_EQUAL(x.embedded_tokens_per_second, 40u);
+  CAF_CHECK(x.cors_origins.allow == cors_policy::kind::any);
+  CAF_CHECK(x.llm == std::vector{provider_kind::embedded});
+  CAF_CHECK_EQUAL(x.roles.size(), 5u);
+  CAF_CHECK(x.workers >= 1 && x.io_threads >= 1);
+  CAF_CHECK(!x.node_name.empty());
+  CAF_CHECK(x.header_timeout == 10s && x.body_timeout == 30s && x.idle_timeout == 75s);
+  CAF_CHECK(x.llm_timeouts.connect == 5s && x.llm_timeouts.whole == 300s);
+}
+
+CAF_TEST(serve is closed by default) {
+  give_databases();
+  const auto x = loaded(program::serve);
+  CAF_CHECK_EQUAL(x.host, "0.0.0.0");
+  CAF_CHECK(x.env == environment::production);
+  CAF_CHECK(!x.seed_dev);
+  CAF_CHECK_EQUAL(x.embedded_tokens_per_second, 0u);
+  CAF_CHECK(x.cors_origins.allow == cors_policy::kind::off);
+}
+
+CAF_TEST(what a program cannot do without is named) {
+  CAF_CHECK(names(refusal(program::serve), "DATABASE_URL"));
+  from["DATABASE_URL"] = "postgresql://kg_app@db/kgents";
+  CAF_CHECK(names(refusal(program::serve), "DATABASE_CONTROL_URL"));
+  CAF_CHECK(names(refusal(program::migrate), "DATABASE_ADMIN_URL"));
+  CAF_CHECK_EQUAL(refusal(program::check), "");
+}
+
+CAF_TEST(an unknown setting is refused with the nearest known one) {
+  const auto message = refusal_of("KGENTS_DRAIN_SECOND", "3");
+  CAF_CHECK(names(message, "KGENTS_DRAIN_SECOND;"));
+  CAF_CHECK(names(message, "did you mean KGENTS_DRAIN_SECONDS?"));
+  CAF_CHECK(names(refusal_of("API_PROT", "80"), "API_PORT"));
+  CAF_CHECK_EQUAL(refusal_of("SOMETHING_ELSE", "80"), "");
+}
+
+CAF_TEST(variables that belong to others beside the server are no mistake) {
+  from = {{"KGENTS_URL", "http://127.0.0.1:8000"}, {"KGENTS_API_KEY", "kg_x"},
+          {"KGENTS_TEST_PG", "postgresql:///x"},   {"KGENTS_SERVICE_HOST", "10.0.0.1"},
+          {"KGENTS_PORT", "tcp://10.0.0.1:80"},    {"KGENTS_PORT_80_TCP_ADDR", "10.0.0.1"},
+          {"API_SERVICE_PORT_HTTP", "80"}};
+  CAF_CHECK_EQUAL(refusal(), "");
+}
+
+CAF_TEST(every malformed value is refused with its name and what would be right) {
+  const std::pair<const char*, const char*> wrong[] = {
+      {"API_PORT", "65536"},
+      {"API_PORT", "-1"},
+      {"API_PORT", "80a"},
+      {"API_PORT", "tcp://10.0.0.1:80"},
+      {"API_MAX_BODY_BYTES", "10MB"},
+      {"API_HEADER_TIMEOUT", "0"},
+      {"API_WRITE_TIMEOUT", "1.2345"},
+      {"API_IDLE_TIMEOUT", "forever"},
+      {"KGENTS_DRAIN_SECONDS", "-5"},
+      {"KGENTS_LLM", ""},
+      {"KGENTS_LLM", " , "},
+      {"KGENTS_LLM", "embedded,gpt"},
+      {"KGENTS_LLM", "embedded,embedded"},
+      {"KGENTS_LLM_TIMEOUT", "x"},
+      {"KGENTS_ROLES", ""},
+      {"KGENTS_ROLES", "gateway,cook"},
+      {"KGENTS_ENV", "prod"},
+      {"KGENTS_SEED_DEV", "maybe"},
+      {"KGENTS_STREAM_DURABILITY", "fast"},
+      {"KGENTS_WORKERS", "0"},
+      {"KGENTS_NODE_NAME", "a b"},
+      {"KGENTS_LOG_FORMAT", "xml"},
+      {"KGENTS_EMBEDDED_TOKENS_PER_SECOND", "fast"},
+      {"DATABASE_POOL_SIZE", "0"},
+      {"DATABASE_URL", "mysql://x"},
+      {"OPENAI_BASE_URL", "api.openai.com"},
+      {"CORS_ORIGINS", "https://a.example/path"},
+      {"CORS_ORIGINS", "*, https://a.example"},
+      {"LOG_LEVEL", "LOUD"},
+      {"NATS_SERVERS", "localhost:4222"},
+      {"REDIS_URL", "http://x"},
+      {"AUTH_JWKS_URL", "file:///etc/passwd"},
+  };
+  for (const auto& [name, value] : wrong) {
+    const auto message = refusal_of(name, value);
+    CAF_MESSAGE(std::string{name} << "=" << value << ": " << message);
+    CAF_CHECK(message.starts_with(name));
+    CAF_CHECK(names(message, "it should be "));
+    CAF_CHECK_EQUAL(message.find('\n'), std::string::npos);
+  }
+}
+
+CAF_TEST(contradictions are refused) {
+  from = {{"API_TLS_CERT", "/nowhere/cert.pem"}};
+  CAF_CHECK(names(refusal(), "API_TLS_KEY"));
+  from = {{"API_TLS_KEY", "/nowhere/key.pem"}};
+  CAF_CHECK(names(refusal(), "API_TLS_CERT"));
+  from = {{"API_TLS_CERT", "/nowhere/cert.pem"}, {"API_TLS_KEY", "/nowhere/key.pem"}};
+  CAF_CHECK(names(refusal(), "/nowhere/cert.pem cannot be read"));
+  from = {{"KGENTS_CLUSTER_TLS_CA", "/dev/null"}};
+  CAF_CHECK(names(refusal(), "KGENTS_CLUSTER_TLS_KEY"));
+  CAF_CHECK(names(refusal_of("KGENTS_LLM", "openai"), "OPENAI_MODEL"));
+  CAF_CHECK(names(refusal_of("KGENTS_LLM", "embedded,anthropic"), "ANTHROPIC_MODEL"));
+  from = {{"KGENTS_LLM", "anthropic"}, {"ANTHROPIC_MODEL", "m"}};
+  CAF_CHECK(names(refusal(), "ANTHROPIC_API_KEY"));
+  CAF_CHECK(names(refusal_of("KGENTS_ENV", "production"), "KGENTS_ENV"));
+  CAF_CHECK(names(refusal_of("KGENTS_PLATFORM_KEY", "short"), "KGENTS_PLATFORM_KEY"));
+  CAF_CHECK(names(refusal_of("KGENTS_LLM_TIMEOUT", "1"), "KGENTS_LLM_FIRST_CHUNK_TIMEOUT"));
+  from = {{"KGENTS_SEED_DEV", "yes"}, {"KGENTS_ENV", "staging"}};
+  CAF_CHECK(names(refusal(program::check), "KGENTS_SEED_DEV"));
+  from = {{"AUTH_JWT_SECRET", "s"}, {"KGENTS_ENV", "production"}};
+  CAF_CHECK(names(refusal(program::check), "AUTH_JWT_SECRET"));
+}
+
+CAF_TEST(no message shows a secret) {
+  const char* const value = "mysql://kg_app:hunter2@db";
+  const auto message = refusal_of("DATABASE_URL", value);
+  CAF_CHECK(names(message, "DATABASE_URL"));
+  CAF_CHECK(!names(message, "hunter2"));
+  CAF_CHECK(!names(refusal_of("OPENAI_API_KEY", "sk-1\nX-Evil: 1"), "sk-1"));
+  CAF_CHECK(!names(refusal_of("KGENTS_PLATFORM_KEY", "hunter2"), "hunter2"));
+  std::ostringstream out;
+  out << secret{"hunter2"};
+  CAF_CHECK_EQUAL(out.str(), "***");
+}
+
+CAF_TEST(values are read in all their forms) {
+  from = {{"CORS_ORIGINS", "https://A.example , http://b.example:8080,"},
+          {"KGENTS_LLM", "OpenAI, embedded"},
+          {"OPENAI_MODEL", "m"},
+          {"OPENAI_BASE_URL", "http://127.0.0.1:11434/v1/"},
+          {"KGENTS_ROLES", "gateway,kgent,gateway"},
+          {"KGENTS_DRAIN_SECONDS", "0.5"},
+          {"API_HOST", ""},
+          {"NATS_ENABLED", "ON"},
+          {"LOG_LEVEL", "warning"},
+          {"DATABASE_URL", "host=/run/postgresql user=kg_app"},
+          {"KGENTS_STREAM_DURABILITY", "Memory"}};
+  const auto x = loaded();
+  CAF_CHECK(x.cors_origins.allow == cors_policy::kind::list);
+  CAF_CHECK_EQUAL(x.cors_origins.origins,
+                  (std::vector<std::string>{"https://a.example", "http://b.example:8080"}));
+  CAF_CHECK(x.llm == (std::vector{provider_kind::openai, provider_kind::embedded}));
+  CAF_CHECK_EQUAL(x.openai.base_url, "http://127.0.0.1:11434/v1");
+  CAF_CHECK(x.roles == (std::vector{node_role::gateway, node_role::kgent}));
+  CAF_CHECK(x.drain == 500ms);
+  CAF_CHECK_EQUAL(x.host, "127.0.0.1");
+  CAF_CHECK(x.nats_enabled);
+  CAF_CHECK(x.log_level == log_severity::warn);
+  CAF_CHECK(x.durability == stream_durability::memory);
+}
+
+CAF_TEST(the table names each setting once and its own defaults are well formed) {
+  std::set<std::string_view> seen;
+  for (const auto& line : all_settings()) {
+    CAF_CHECK(seen.insert(line.name).second);
+    CAF_CHECK(!line.meaning.empty());
+    settings scratch;
+    for (auto value : {line.serve_default, line.dev_default})
+      if (!value.empty())
+        CAF_CHECK_EQUAL(line.apply(scratch, value), "");
+  }
+}
+
+CAF_TEST(distance counts insertions removals and replacements) {
+  CAF_CHECK_EQUAL(parse::edit_distance("", "abc"), 3u);
+  CAF_CHECK_EQUAL(parse::edit_distance("abc", "abc"), 0u);
+  CAF_CHECK_EQUAL(parse::edit_distance("kitten", "sitting"), 3u);
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
