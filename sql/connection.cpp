@@ -76,7 +76,8 @@ void connection::poll_connect(uint64_t attempt) {
   const auto status = PQconnectPoll(pg_);
   if (status == PGRES_POLLING_OK)
     return connected();
-  // libpq may have moved on to another socket (next address, without TLS), possibly with the same number.
+  // libpq may have moved on to another socket (next address, without TLS), possibly with the same
+  // number.
   if (status == PGRES_POLLING_FAILED || !watch_socket())
     return retry_later();
   socket_.async_wait(
@@ -87,8 +88,8 @@ void connection::poll_connect(uint64_t attempt) {
       });
 }
 
-// Asio watches a duplicate: libpq owns its descriptor and closes it when it likes, which would leave Asio's registration
-// dangling or, worse, on someone else's descriptor.
+// Asio watches a duplicate: libpq owns its descriptor and closes it when it likes, which would
+// leave Asio's registration dangling or, worse, on someone else's descriptor.
 bool connection::watch_socket() {
   boost::system::error_code ignored;
   if (socket_.is_open())
@@ -120,8 +121,8 @@ void connection::retry_later() {
   disconnect();
   state_ = state::down;
   const auto attempt = ++attempt_;
-  const auto longest = std::min(options_->reconnect_max,
-                                options_->reconnect_min * (1 << std::min(failures_, 16u)));
+  const auto longest =
+      std::min(options_->reconnect_max, options_->reconnect_min * (1 << std::min(failures_, 16u)));
   if (failed)
     ++failures_;
   // Half of the delay is random, so that the connections of many nodes do not come back in step.
@@ -159,7 +160,8 @@ bool connection::push(pending& x) {
     sent = send(set_context, {work.tenant->text()});
   for (size_t i = 0; sent && i < work.statements.size(); ++i)
     sent = send(work.statements[i].text, work.statements[i].params);
-  // PQpipelineSync of libpq 15 also writes to the socket, once a transaction; only libpq 17 can put that off.
+  // PQpipelineSync of libpq 15 also writes to the socket, once a transaction; only libpq 17 can put
+  // that off.
   if (!sent || PQpipelineSync(pg_) != 1) {
     drop(cause::lost);
     return false;
@@ -220,7 +222,8 @@ bool connection::receive() {
   while (!flights_.empty() && PQisBusy(pg_) == 0) {
     auto* result = PQgetResult(pg_);
     if (result == nullptr) {
-      // One follows each statement's result; two in a row mean that libpq expects no more while we do.
+      // One follows each statement's result; two in a row mean that libpq expects no more while we
+      // do.
       if (++nothing > 1)
         return false;
       continue;
@@ -293,8 +296,8 @@ failure connection::verdict(flight& x, bool first, cause why, time_point now) co
     return std::move(*x.error);
   if (why == cause::deadline && x.deadline <= now)
     return {timeout, {}, "deadline passed while it ran"};
-  // The server announced the end while it was at the first one, and did not begin the later ones. Only when the first
-  // one's results are all there may its commit have happened before.
+  // The server announced the end while it was at the first one, and did not begin the later ones.
+  // Only when the first one's results are all there may its commit have happened before.
   const bool not_committed = fatal_ && (!first || x.results.size() < x.statements);
   if (not_committed || x.read_only)
     return {unavailable, {}, "connection lost"};

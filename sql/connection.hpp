@@ -56,8 +56,9 @@ public:
   [[nodiscard]] bool up() const noexcept { return state_ == state::up; }
   [[nodiscard]] size_t in_flight() const noexcept { return flights_.size(); }
 
-  /// Hands one transaction to libpq; call `flush` after the last of a batch. False: the connection broke before the
-  /// transaction's end was sent (so it cannot commit), `lost` was called and `x` is untouched. Requires `up()`.
+  /// Hands one transaction to libpq; call `flush` after the last of a batch. False: the connection
+  /// broke before the transaction's end was sent (so it cannot commit), `lost` was called and `x`
+  /// is untouched. Requires `up()`.
   [[nodiscard]] bool push(pending& x);
   void flush();
 

@@ -15,13 +15,15 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-/// How late a deadline may be noticed. One timer for all, since one a transaction costs more than the transaction.
+/// How late a deadline may be noticed. One timer for all, since one a transaction costs more than
+/// the transaction.
 constexpr std::chrono::milliseconds sweep_period{20};
 
 /// The protocol counts parameters in 16 bits.
 constexpr size_t max_params = 65535;
 
-/// What PostgreSQL's text format cannot carry. Without this check libpq would cut the value at the NUL.
+/// What PostgreSQL's text format cannot carry. Without this check libpq would cut the value at the
+/// NUL.
 std::optional<failure> unsendable(const transaction& work) {
   using enum failure::kind;
   for (const auto& x : work.statements) {
@@ -135,8 +137,8 @@ private:
       arm_sweep();
   }
 
-  // Gives one idle connection its share: of a short queue one transaction, so that the others get theirs and commits run
-  // side by side; of a long one many, so that a round trip is worth it.
+  // Gives one idle connection its share: of a short queue one transaction, so that the others get
+  // theirs and commits run side by side; of a long one many, so that a round trip is worth it.
   void fill(connection& x) {
     const auto up = std::max<size_t>(connected_.load(std::memory_order_relaxed), 1);
     auto share = std::min((queue_.size() + up - 1) / up, options_.max_in_flight);
@@ -237,7 +239,8 @@ private:
   pool_options options_;
   std::vector<std::shared_ptr<connection>> connections_;
   std::vector<connection*> up_;
-  std::vector<connection*> idle_;  // last in, first out: the backend used last has the warmest caches
+  std::vector<connection*>
+      idle_;  // last in, first out: the backend used last has the warmest caches
   std::deque<pending> queue_;
   boost::asio::steady_timer sweep_;
   bool sweeping_ = false;

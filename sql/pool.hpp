@@ -19,8 +19,8 @@ namespace kgents::sql {
 /// A statement parameter in PostgreSQL's text format; nullopt is NULL.
 using param = std::optional<std::string>;
 
-/// One statement with $1… placeholders. `text` is a string literal (static storage, NUL-terminated): SQL is never built
-/// from data. COPY is not possible here.
+/// One statement with $1… placeholders. `text` is a string literal (static storage,
+/// NUL-terminated): SQL is never built from data. COPY is not possible here.
 struct statement {
   std::string_view text;
   std::vector<param> params{};
@@ -28,18 +28,22 @@ struct statement {
 
 /// What runs in one round trip and commits or fails as one.
 ///
-/// With a `tenant`, `SELECT kg.set_tenant_context($1)` goes first in the same pipeline, so RLS shows that tenant's rows only.
+/// With a `tenant`, `SELECT kg.set_tenant_context($1)` goes first in the same pipeline, so RLS
+/// shows that tenant's rows only.
 struct transaction {
   std::optional<tenant_id> tenant{};
   std::vector<statement> statements{};
-  /// Not run at all when it is past; a running one is answered `timeout` and its connection is dropped (it may still
-  /// commit: the server does not notice at once). Checked every 20 ms. Not set: `pool_options::default_timeout` from now.
+  /// Not run at all when it is past; a running one is answered `timeout` and its connection is
+  /// dropped (it may still commit: the server does not notice at once). Checked every 20 ms. Not
+  /// set: `pool_options::default_timeout` from now.
   std::chrono::steady_clock::time_point deadline{};
-  /// Changes nothing, so it is safe to repeat: when its connection is lost the answer is `unavailable`.
+  /// Changes nothing, so it is safe to repeat: when its connection is lost the answer is
+  /// `unavailable`.
   bool read_only = false;
 };
 
-/// The rows of one statement. Cheap to move; owns its PGresult. Column access is by position, unchecked in type.
+/// The rows of one statement. Cheap to move; owns its PGresult. Column access is by position,
+/// unchecked in type.
 class rows {
 public:
   explicit rows(PGresult* result) noexcept : result_{result} {}
@@ -87,14 +91,14 @@ using outcome = std::variant<std::vector<rows>, failure>;
 using callback = std::function<void(outcome)>;
 
 struct pool_options {
-  std::string url;               ///< libpq URL or conninfo
+  std::string url;  ///< libpq URL or conninfo
   size_t connections = 8;
-  size_t max_queued = 2000;      ///< beyond: `overloaded`, at once (design.md section 4)
-  size_t max_in_flight = 64;     ///< transactions in one connection's pipeline
+  size_t max_queued = 2000;   ///< beyond: `overloaded`, at once (design.md section 4)
+  size_t max_in_flight = 64;  ///< transactions in one connection's pipeline
   std::chrono::milliseconds connect_timeout{2000};
   std::chrono::milliseconds default_timeout{5000};  ///< for transactions without a deadline
-  std::chrono::milliseconds reconnect_min{50};   ///< back-off with jitter between failed connects …
-  std::chrono::milliseconds reconnect_max{2000}; ///< … up to this
+  std::chrono::milliseconds reconnect_min{50};  ///< back-off with jitter between failed connects …
+  std::chrono::milliseconds reconnect_max{2000};  ///< … up to this
   std::string application_name = "kgentsd";
 };
 
@@ -109,18 +113,21 @@ struct pool_stats {
 
 /// A pool of libpq connections in pipeline mode, driven by one io_context (one thread runs it).
 ///
-/// An idle connection takes its share of the shared queue and sends it as one pipeline, one round trip for all of it: a
-/// single transaction goes out at once, what arrives while all connections are busy rides in the next round trip. Several
-/// connections that commit at the same time share PostgreSQL's flushes; one connection does not group its own commits.
-/// Every transaction is closed by its own sync point, so it commits or fails alone; the statements before a sync point are
-/// one implicit transaction, so no BEGIN and COMMIT are needed.
+/// An idle connection takes its share of the shared queue and sends it as one pipeline, one round
+/// trip for all of it: a single transaction goes out at once, what arrives while all connections
+/// are busy rides in the next round trip. Several connections that commit at the same time share
+/// PostgreSQL's flushes; one connection does not group its own commits. Every transaction is closed
+/// by its own sync point, so it commits or fails alone; the statements before a sync point are one
+/// implicit transaction, so no BEGIN and COMMIT are needed.
 ///
-/// A lost connection answers what was in flight, reconnects with jittered back-off, and never blocks the thread: connecting
-/// is asynchronous too (but for the lookup of a host *name*, which libpq does synchronously; use addresses or a socket
-/// directory where that matters). While no connection is up and the last attempt failed, everything is answered
-/// `unavailable` at once instead of queueing.
+/// A lost connection answers what was in flight, reconnects with jittered back-off, and never
+/// blocks the thread: connecting is asynchronous too (but for the lookup of a host *name*, which
+/// libpq does synchronously; use addresses or a socket directory where that matters). While no
+/// connection is up and the last attempt failed, everything is answered `unavailable` at once
+/// instead of queueing.
 ///
-/// Only unnamed statements and no session state, so PgBouncer in transaction mode can stand in between.
+/// Only unnamed statements and no session state, so PgBouncer in transaction mode can stand in
+/// between.
 class pool {
 public:
   pool(boost::asio::io_context& context, pool_options options);
@@ -128,11 +135,12 @@ public:
   pool(const pool&) = delete;
   pool& operator=(const pool&) = delete;
 
-  /// From any thread. `done` is called exactly once, on the io_context's thread (also for refusals and after `stop`).
+  /// From any thread. `done` is called exactly once, on the io_context's thread (also for refusals
+  /// and after `stop`).
   void submit(transaction work, callback done);
 
-  /// From any thread, any number of times: closes all connections. What is queued is answered `unavailable`, what is in
-  /// flight as if its connection were lost.
+  /// From any thread, any number of times: closes all connections. What is queued is answered
+  /// `unavailable`, what is in flight as if its connection were lost.
   void stop();
 
   [[nodiscard]] pool_stats stats() const noexcept;  ///< any thread

@@ -35,7 +35,8 @@ public:
     const char* values[] = {url, database.c_str(), nullptr};
     pg_ = PQconnectdbParams(keywords, values, 1);
     CAF_REQUIRE_EQUAL(PQstatus(pg_), CONNECTION_OK);
-    PQsetNoticeProcessor(pg_, [](void*, const char*) {}, nullptr);
+    PQsetNoticeProcessor(
+        pg_, [](void*, const char*) {}, nullptr);
   }
   ~admin() { PQfinish(pg_); }
   admin(const admin&) = delete;
@@ -173,14 +174,14 @@ CAF_TEST(an error in the middle rolls all of its transaction back and none of it
   CAF_CHECK(why.what == failure::kind::rejected);
   CAF_CHECK_EQUAL(why.sqlstate, "22012");
   CAF_CHECK(committed(await(std::move(after))));
-  CAF_CHECK_EQUAL(admin{"pool_test"}.run("SELECT array_agg(n ORDER BY n) FROM kg.numbers"), "{1,4}");
+  CAF_CHECK_EQUAL(admin{"pool_test"}.run("SELECT array_agg(n ORDER BY n) FROM kg.numbers"),
+                  "{1,4}");
 }
 
 CAF_TEST(an error at the commit itself is a failure) {
   options.connections = 1;
   start();
-  const auto why =
-      refusal(run({.statements = {{"INSERT INTO kg.late VALUES (1), (1)", {}}}}));
+  const auto why = refusal(run({.statements = {{"INSERT INTO kg.late VALUES (1), (1)", {}}}}));
   CAF_CHECK(why.what == failure::kind::rejected);
   CAF_CHECK_EQUAL(why.sqlstate, "23505");
   CAF_CHECK(committed(run(insert(1))));
@@ -206,8 +207,7 @@ CAF_TEST(the tenant context holds for its own transaction only) {
 
 CAF_TEST(a value that cannot be sent is refused and not cut) {
   start();
-  const auto why =
-      refusal(run({.statements = {{"SELECT $1::text", {std::string{"a\0b", 3}}}}}));
+  const auto why = refusal(run({.statements = {{"SELECT $1::text", {std::string{"a\0b", 3}}}}}));
   CAF_CHECK(why.what == failure::kind::rejected);
   CAF_CHECK_EQUAL(why.sqlstate, "22021");
   const std::string large(3'000'000, 'x');
@@ -295,15 +295,17 @@ CAF_TEST(backends killed under load answer every transaction once and truthfully
   for (int i = 0; i < total; ++i)
     x.submit(insert(i), [&, i](outcome result) {
       ++calls[i];
-      verdicts[i] = committed(result) ? 1 : refusal(result).what == failure::kind::unknown_outcome ? 2 : 3;
+      verdicts[i] = committed(result)                                        ? 1
+                    : refusal(result).what == failure::kind::unknown_outcome ? 2
+                                                                             : 3;
       ++answered;
       done.count_down();
     });
   int killed = 0;
   while (answered < total)
-    killed += std::stoi(killer.run(
-        "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity "
-        "WHERE application_name = 'pool_under_test' ORDER BY random() LIMIT 2) x"));
+    killed += std::stoi(
+        killer.run("SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity "
+                   "WHERE application_name = 'pool_under_test' ORDER BY random() LIMIT 2) x"));
   done.wait();
   CAF_CHECK_GREATER(killed, 0);
   run_until_committed();
@@ -332,7 +334,8 @@ CAF_TEST(a lost connection is safe to repeat for what only reads) {
   admin killer;
   const auto end = std::chrono::steady_clock::now() + patience;
   while (killer.run("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                    "WHERE application_name = 'pool_under_test' AND query LIKE '%pg_sleep%'") != "1")
+                    "WHERE application_name = 'pool_under_test' AND query LIKE '%pg_sleep%'") !=
+         "1")
     CAF_REQUIRE(std::chrono::steady_clock::now() < end);
   CAF_CHECK(refusal(await(std::move(reading))).what == failure::kind::unavailable);
   await(std::move(behind));
@@ -341,8 +344,8 @@ CAF_TEST(a lost connection is safe to repeat for what only reads) {
 
 CAF_TEST(without a server it refuses at once and connects when there is one) {
   admin server;
-  const auto folder = std::filesystem::temp_directory_path() /
-                      ("kgents-pool-" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("kgents-pool-" + std::to_string(::getpid()));
   options.url = conninfo(server, folder.string());
   options.default_timeout = 30s;
   options.reconnect_max = 200ms;
