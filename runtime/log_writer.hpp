@@ -1,0 +1,65 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "runtime/hub.hpp"
+#include "runtime/session_log.hpp"
+#include "sql/pool.hpp"
+
+namespace kgents::runtime {
+
+enum class durability : uint8_t {
+  durable,  ///< an event is shown once it is committed
+  memory,   ///< an event is shown at once and written behind
+};
+
+/// Sent to the owner of a log: everything it waited for is committed.
+struct log_committed {};
+/// Sent to the owner of a log: PostgreSQL refused its chunks, since another activation has taken the turn over
+/// (`fenced`), or for what they contain.
+struct log_refused {
+  bool fenced = true;
+};
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, log_committed&) {
+  return f();
+}
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, log_refused& x) {
+  return f(x.fenced);
+}
+
+/// What the log writer counts; owned by whoever exports metrics.
+struct log_writer_probe {
+  std::function<void(size_t rows, double seconds)> committed = [](size_t, double) {};
+  std::function<void()> retried = [] {};
+};
+
+/// Commits the chunks of all sessions of a node in groups: what arrives while a commit is under way rides in the next,
+/// so under load the batches grow and the number of commits does not.
+///
+/// A commit that fails is tried again with the same rows until it succeeds (the insert ignores what is there already),
+/// so a PostgreSQL that is away delays tokens and loses none; turns meanwhile run out of credit.
+///
+/// Lives on the thread of `context`; `appended` from any thread.
+class log_writer {
+public:
+  log_writer(boost::asio::io_context& context, sql::pool& pool, hubs& hubs, durability mode,
+             log_writer_probe probe);
+  ~log_writer();
+
+  /// `log` got new chunks.
+  void appended(const log_ptr& log);
+
+  [[nodiscard]] durability mode() const noexcept;
+
+private:
+  class impl;
+  std::shared_ptr<impl> impl_;
+};
+
+}  // namespace kgents::runtime

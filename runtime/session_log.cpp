@@ -1,0 +1,184 @@
+#include "runtime/session_log.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace kgents::runtime {
+
+session_log::~session_log() { count_uncommitted(0); }
+
+void session_log::count_uncommitted(size_t now) {
+  tally_ += now - uncommitted_bytes_;  // wraps around to a subtraction
+  uncommitted_bytes_ = now;
+}
+
+session_log::bounds session_log::at() const {
+  std::lock_guard guard{mutex_};
+  return {base_, shown_, base_ + events_.size()};
+}
+
+uint64_t session_log::append_chunk(event_ptr event, bool show_now) {
+  std::lock_guard guard{mutex_};
+  bytes_ += event->http_chunk().size();
+  count_uncommitted(uncommitted_bytes_ + event->text.size());
+  events_.push_back(std::move(event));
+  const auto end = base_ + events_.size();
+  if (show_now)
+    shown_ = end;
+  return end - 1;
+}
+
+uint64_t session_log::append_shown(event_ptr event) {
+  std::lock_guard guard{mutex_};
+  bytes_ += event->http_chunk().size();
+  events_.push_back(std::move(event));
+  shown_ = committed_ = taken_ = base_ + events_.size();
+  return shown_ - 1;
+}
+
+bool session_log::read(uint64_t& position, std::vector<event_ptr>& out, size_t max) const {
+  std::lock_guard guard{mutex_};
+  if (position < base_)
+    return false;
+  const auto until = std::min<uint64_t>(shown_, position + max);
+  for (; position < until; ++position)
+    out.push_back(events_[position - base_]);
+  return true;
+}
+
+std::optional<uint64_t> session_log::behind(const cursor& place) const {
+  std::lock_guard guard{mutex_};
+  std::optional<uint64_t> found;
+  for (size_t i = 0; i < events_.size(); ++i) {
+    const auto& at = events_[i]->place();
+    if (at.turn != place.turn) {
+      if (found)
+        break;
+      continue;
+    }
+    if (!found)
+      found = base_ + i;
+    // The final event shares no index with a chunk: a turn of n chunks ends with index n.
+    if (at.index <= place.index)
+      found = base_ + i + 1;
+    else
+      break;
+  }
+  return found;
+}
+
+std::optional<uint64_t> session_log::first_of(turn_id turn) const {
+  std::lock_guard guard{mutex_};
+  for (size_t i = 0; i < events_.size(); ++i)
+    if (events_[i]->place().turn == turn)
+      return base_ + i;
+  return std::nullopt;
+}
+
+void session_log::drop_before(uint64_t position) {
+  std::lock_guard guard{mutex_};
+  const auto until = std::min({position, shown_, committed_});
+  while (base_ < until) {
+    bytes_ -= events_.front()->http_chunk().size();
+    events_.pop_front();
+    ++base_;
+  }
+  if (events_.empty())
+    std::deque<event_ptr>{}.swap(events_);  // an idle session keeps no node of the deque
+}
+
+void session_log::drop_uncommitted() {
+  std::lock_guard guard{mutex_};
+  const auto keep = std::max(shown_, committed_);
+  while (base_ + events_.size() > keep) {
+    bytes_ -= events_.back()->http_chunk().size();
+    events_.pop_back();
+  }
+  committed_ = taken_ = base_ + events_.size();
+  wanted_ = 0;
+  count_uncommitted(0);
+}
+
+size_t session_log::held_bytes() const {
+  std::lock_guard guard{mutex_};
+  return bytes_;
+}
+
+session_log::uncommitted session_log::take(size_t max) {
+  std::lock_guard guard{mutex_};
+  uncommitted out;
+  if (taken_ > committed_)
+    return out;
+  dirty_ = false;
+  out.from = taken_;
+  const auto until = std::min<uint64_t>(base_ + events_.size(), taken_ + max);
+  for (; taken_ < until; ++taken_)
+    out.chunks.push_back(events_[taken_ - base_]);
+  return out;
+}
+
+caf::actor_addr session_log::committed(bool show) {
+  std::lock_guard guard{mutex_};
+  size_t bytes = 0;
+  for (; committed_ < taken_; ++committed_)
+    bytes += events_[committed_ - base_]->text.size();
+  count_uncommitted(uncommitted_bytes_ - bytes);
+  if (show)
+    shown_ = std::max(shown_, committed_);
+  if (wanted_ == 0 || committed_ < wanted_)
+    return {};
+  wanted_ = 0;
+  return owner_;
+}
+
+void session_log::own(caf::actor_addr owner) {
+  std::lock_guard guard{mutex_};
+  owner_ = std::move(owner);
+}
+
+caf::actor_addr session_log::owner() const {
+  std::lock_guard guard{mutex_};
+  return owner_;
+}
+
+void session_log::failed() {
+  std::lock_guard guard{mutex_};
+  taken_ = committed_;
+}
+
+bool session_log::mark_dirty() {
+  std::lock_guard guard{mutex_};
+  return !std::exchange(dirty_, true);
+}
+
+bool session_log::want_commit() {
+  std::lock_guard guard{mutex_};
+  const auto end = base_ + events_.size();
+  if (committed_ == end)
+    return false;
+  wanted_ = end;
+  return true;
+}
+
+bool session_log::all_committed() const {
+  std::lock_guard guard{mutex_};
+  return committed_ == base_ + events_.size();
+}
+
+log_ptr session_logs::open(tenant_id tenant, session_id session) {
+  // Keyed by both: another tenant's id never reaches this tenant's log, whatever the session id.
+  const auto key = uuid::derived(tenant.value, session.text());
+  auto& s = shards_[std::hash<uuid>{}(key) % shards];
+  std::lock_guard guard{s.mutex};
+  if (s.logs.size() >= s.sweep_at) {
+    std::erase_if(s.logs, [](const auto& x) { return x.second.expired(); });
+    s.sweep_at = std::max<size_t>(64, 2 * s.logs.size());
+  }
+  auto& slot = s.logs[key];
+  auto log = slot.lock();
+  if (log == nullptr)
+    slot = log = std::make_shared<session_log>(session, uncommitted_);
+  return log;
+}
+
+}  // namespace kgents::runtime

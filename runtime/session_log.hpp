@@ -1,0 +1,129 @@
+#pragma once
+
+#include <atomic>
+#include <caf/actor_addr.hpp>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "protocol/ids.hpp"
+#include "protocol/stream_event.hpp"
+
+namespace kgents::runtime {
+
+/// The live end of one session's stream: an append-only sequence of events that its readers follow by position.
+///
+/// A reader is a position, not a queue: ten thousand slow readers of one answer then cost ten thousand integers.
+/// The session's actor appends; the log writer commits; hubs read. Events are shown once they are committed
+/// (durability `durable`) or at once (`memory`). Positions count from the log's creation and never repeat.
+///
+/// Any thread may call any member; each holds a mutex for a few dozen nanoseconds.
+class session_log {
+public:
+  /// `tally`, which outlives this, counts the uncommitted bytes of all logs of a node.
+  session_log(session_id session, std::atomic<size_t>& tally) : session_{session}, tally_{tally} {}
+  ~session_log();
+  session_log(const session_log&) = delete;
+  session_log& operator=(const session_log&) = delete;
+
+  struct bounds {
+    uint64_t base = 0;   ///< first position still held
+    uint64_t shown = 0;  ///< readers may read positions below
+    uint64_t end = 0;    ///< next position to be appended
+  };
+
+  [[nodiscard]] session_id session() const noexcept { return session_; }
+  [[nodiscard]] bounds at() const;
+
+  /// Appends a chunk that waits for its commit (or not, when `show_now`). Returns its position.
+  uint64_t append_chunk(event_ptr event, bool show_now);
+  /// Appends what is durable already. Everything before it must be shown.
+  uint64_t append_shown(event_ptr event);
+
+  /// Events from `position` on that are shown, at most `max`; moves `position` behind them. False when `position` is
+  /// before `base`: the reader must catch up from PostgreSQL.
+  bool read(uint64_t& position, std::vector<event_ptr>& out, size_t max) const;
+
+  /// Position behind `place`, when its turn is held.
+  [[nodiscard]] std::optional<uint64_t> behind(const cursor& place) const;
+  /// Position of the first event of that turn, when it is held.
+  [[nodiscard]] std::optional<uint64_t> first_of(turn_id turn) const;
+
+  /// Forgets shown events before `position`.
+  void drop_before(uint64_t position);
+  /// Forgets what was never committed or shown: a new activation of the session goes on from the durable prefix.
+  void drop_uncommitted();
+  [[nodiscard]] size_t held_bytes() const;
+
+  /// \name For the log writer.
+  /// @{
+  struct uncommitted {
+    uint64_t from = 0;
+    std::vector<event_ptr> chunks;
+  };
+  /// The next chunks that are not under way, at most `max`, and marks them so. Empty while others are under way: a
+  /// turn's chunks are committed in order.
+  [[nodiscard]] uncommitted take(size_t max);
+  /// What was taken is durable, and shown if `show`. Returns who waits to hear that its chunks are committed, if anybody.
+  [[nodiscard]] caf::actor_addr committed(bool show);
+  /// What was taken is not durable: it will be taken again.
+  void failed();
+  /// True when the caller must tell the writer: it was not told since its last take.
+  bool mark_dirty();
+  /// @}
+
+  /// The actor that appends; it hears of commits and refusals.
+  void own(caf::actor_addr owner);
+  [[nodiscard]] caf::actor_addr owner() const;
+
+  /// The owner wants to hear when everything up to the present end is committed; false: it is already.
+  bool want_commit();
+  [[nodiscard]] bool all_committed() const;
+
+  /// One bit per I/O thread that has readers.
+  std::atomic<uint64_t> hubs{0};
+
+private:
+  void count_uncommitted(size_t now);
+
+  session_id session_;
+  std::atomic<size_t>& tally_;
+  mutable std::mutex mutex_;
+  std::deque<event_ptr> events_;
+  uint64_t base_ = 0;
+  uint64_t shown_ = 0;
+  uint64_t committed_ = 0;  // chunks below are durable
+  uint64_t taken_ = 0;      // chunks below are durable or under way
+  uint64_t wanted_ = 0;     // the session waits for committed_ to reach it; 0: it does not
+  size_t bytes_ = 0;
+  size_t uncommitted_bytes_ = 0;
+  caf::actor_addr owner_;
+  bool dirty_ = false;
+};
+
+using log_ptr = std::shared_ptr<session_log>;
+
+/// The live logs of a node, by session: one while a reader or the session's actor holds it, so that readers keep
+/// theirs while the actor is passivated or restarted.
+class session_logs {
+public:
+  [[nodiscard]] log_ptr open(tenant_id tenant, session_id session);
+
+  /// Text of all logs that is appended and not yet committed.
+  [[nodiscard]] size_t uncommitted_bytes() const noexcept { return uncommitted_.load(); }
+
+private:
+  static constexpr size_t shards = 16;
+  struct shard {
+    std::mutex mutex;
+    std::unordered_map<uuid, std::weak_ptr<session_log>> logs;
+    size_t sweep_at = 64;
+  };
+  std::atomic<size_t> uncommitted_{0};
+  shard shards_[shards];
+};
+
+}  // namespace kgents::runtime
