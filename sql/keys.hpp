@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/ids.hpp"
+#include "sql/query.hpp"
+
+namespace kgents::sql {
+
+struct key_scopes {
+  bool read = false;
+  bool write = false;
+  bool admin = false;
+  bool billing = false;
+};
+
+/// An active, unexpired key of a live tenant with the limits that apply to it: the key's override,
+/// else the tenant's, else the tier's. 0 means unlimited wherever it says "limit" or "per".
+struct resolved_key {
+  api_key_id key;
+  tenant_id tenant;
+  std::optional<user_id> user;
+  std::string user_ref;  ///< whom usage and limits are counted for; never empty
+  std::string prefix;    ///< the eight characters that may be shown
+  key_scopes scopes;
+  std::string tier;    ///< free, starter, pro, team, enterprise, custom
+  std::string status;  ///< the tenant's: active, trialing, past_due, paused, canceled
+  uint32_t requests_per_minute = 0;
+  uint32_t burst = 0;
+  uint32_t requests_per_hour = 0;
+  uint32_t operations_per_day = 0;
+  uint64_t tokens_limit_month = 0;
+  std::optional<uint32_t> tokens_limit_request;
+  uint64_t tokens_used_month = 0;  ///< of the current month (UTC)
+  std::string data_plane;          ///< pool or silo
+  std::optional<std::string> silo_dsn_ref;
+  std::optional<std::chrono::system_clock::time_point> expires_at;
+};
+
+namespace keys {
+
+/// By the hash of the whole key (lower-case hex, 64 characters). Needs no tenant: it finds it. None
+/// for a key that is unknown, revoked or expired, or whose tenant is deleted; a paused or canceled
+/// tenant is returned.
+[[nodiscard]] query<std::optional<resolved_key>> resolve(std::string_view hash);
+
+/// Metered operations of this key since midnight UTC.
+[[nodiscard]] query<uint64_t> ops_today(tenant_id tenant, api_key_id key);
+
+/// Adds to the key's use count and stamps its last use. Sum up in process and flush at most every
+/// 10 s a key.
+[[nodiscard]] query<nothing> touch(tenant_id tenant, api_key_id key, uint64_t uses);
+
+}  // namespace keys
+
+}  // namespace kgents::sql
