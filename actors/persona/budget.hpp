@@ -12,8 +12,8 @@ namespace kgents::persona {
 /// How much an answer may cost; the order is the order of cost.
 enum class budget_tier : uint8_t { dormant, whisper, dialogue, deep };
 
-constexpr std::array all_budgets{budget_tier::dormant, budget_tier::whisper, budget_tier::dialogue,
-                                 budget_tier::deep};
+inline constexpr std::array all_budgets{budget_tier::dormant, budget_tier::whisper,
+                                        budget_tier::dialogue, budget_tier::deep};
 constexpr budget_tier default_budget = budget_tier::dialogue;
 
 /// A whisper costs this much, whatever it says.

@@ -13,8 +13,8 @@ namespace kgents::persona {
 /// The six axes of the persona's character.
 enum class axis : uint8_t { aesthetic, categorical, gratitude, heterarchy, generativity, joy };
 
-constexpr std::array all_axes{axis::aesthetic,  axis::categorical,  axis::gratitude,
-                              axis::heterarchy, axis::generativity, axis::joy};
+inline constexpr std::array all_axes{axis::aesthetic,  axis::categorical,  axis::gratitude,
+                                     axis::heterarchy, axis::generativity, axis::joy};
 
 [[nodiscard]] std::string_view name(axis x) noexcept;
 [[nodiscard]] std::optional<axis> parse_axis(std::string_view name) noexcept;  ///< any case

@@ -10,7 +10,7 @@ namespace kgents::persona {
 /// How the persona answers: mirror, guide, oppose or widen.
 enum class mode : uint8_t { reflect, advise, challenge, explore };
 
-constexpr std::array all_modes{mode::reflect, mode::advise, mode::challenge, mode::explore};
+inline constexpr std::array all_modes{mode::reflect, mode::advise, mode::challenge, mode::explore};
 constexpr mode default_mode = mode::reflect;
 
 /// The mode with that name, in any case; nothing else is accepted.
