@@ -1,0 +1,67 @@
+#include <charconv>
+
+#include "sql/columns.hpp"
+#include "sql/turns.hpp"
+
+namespace kgents::sql {
+
+namespace {
+
+void begin_element(std::string& array) { array.push_back(array.empty() ? '{' : ','); }
+
+void append_number(std::string& array, uint64_t x) {
+  char digits[20];
+  const auto end = std::to_chars(digits, digits + sizeof digits, x).ptr;
+  array.append(digits, end);
+}
+
+/// A quoted element of an array literal: only the quote and the backslash are special inside
+/// (PostgreSQL 8.15.6).
+void append_quoted(std::string& array, std::string_view text) {
+  array.push_back('"');
+  for (size_t at = 0; at < text.size();) {
+    const auto special = std::min(text.find_first_of("\"\\", at), text.size());
+    array.append(text, at, special - at);
+    if (special < text.size()) {
+      array.push_back('\\');
+      array.push_back(text[special]);
+    }
+    at = special + 1;
+  }
+  array.push_back('"');
+}
+
+std::string take_array(std::string& array) {
+  auto literal = std::exchange(array, {});
+  literal.append(literal.empty() ? "{}" : "}");
+  return literal;
+}
+
+}  // namespace
+
+void chunk_batch::add(turn_id turn, lease_epoch epoch, chunk_index index, std::string_view text) {
+  begin_element(turns_);
+  turn.value.append_to(turns_);
+  begin_element(epochs_);
+  append_number(epochs_, epoch);
+  begin_element(indices_);
+  append_number(indices_, index);
+  begin_element(texts_);
+  append_quoted(texts_, text);
+  ++size_;
+}
+
+query<std::vector<turn_id>> chunk_batch::take() {
+  size_ = 0;
+  return {{.statements = {{"SELECT kg.append_chunks($1, $2, $3, $4)",
+                           {take_array(turns_), take_array(epochs_), take_array(indices_),
+                            take_array(texts_)}}}},
+          [](std::vector<rows>& all) {
+            std::vector<turn_id> refused;
+            for (int row = 0; row < all[0].size(); ++row)
+              refused.push_back(id_at<turn_id>(all[0], row, 0));
+            return refused;
+          }};
+}
+
+}  // namespace kgents::sql

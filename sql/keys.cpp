@@ -1,0 +1,76 @@
+#include "sql/keys.hpp"
+
+#include "sql/columns.hpp"
+
+namespace kgents::sql::keys {
+
+namespace {
+
+key_scopes parse_scopes(std::string_view list) {
+  key_scopes result;
+  while (!list.empty()) {
+    const auto scope = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(list.size(), scope.size() + 1));
+    result.read |= scope == "read";
+    result.write |= scope == "write";
+    result.admin |= scope == "admin";
+    result.billing |= scope == "billing";
+  }
+  return result;
+}
+
+std::optional<resolved_key> parse_resolved(std::vector<rows>& all) {
+  const auto& x = all[0];
+  if (x.empty())
+    return std::nullopt;
+  resolved_key key;
+  key.key = id_at<api_key_id>(x, 0, 0);
+  key.tenant = id_at<tenant_id>(x, 0, 1);
+  key.user = optional_id_at<user_id>(x, 0, 2);
+  key.user_ref = string_at(x, 0, 3);
+  key.prefix = string_at(x, 0, 4);
+  key.scopes = parse_scopes(x.text(0, 5));
+  key.tier = string_at(x, 0, 6);
+  key.status = string_at(x, 0, 7);
+  key.requests_per_minute = count_at<uint32_t>(x, 0, 8);
+  key.burst = count_at<uint32_t>(x, 0, 9);
+  key.requests_per_hour = count_at<uint32_t>(x, 0, 10);
+  key.operations_per_day = count_at<uint32_t>(x, 0, 11);
+  key.tokens_limit_month = count_at<uint64_t>(x, 0, 12);
+  if (!x.is_null(0, 13))
+    key.tokens_limit_request = count_at<uint32_t>(x, 0, 13);
+  key.tokens_used_month = count_at<uint64_t>(x, 0, 14);
+  key.data_plane = string_at(x, 0, 15);
+  key.silo_dsn_ref = x.optional_text(0, 16);
+  if (!x.is_null(0, 17))
+    key.expires_at =
+        std::chrono::system_clock::time_point{std::chrono::milliseconds{x.integer(0, 17)}};
+  return key;
+}
+
+}  // namespace
+
+query<std::optional<resolved_key>> resolve(std::string_view hash) {
+  constexpr std::string_view text =
+      "SELECT key_id, tenant_id, user_id, user_ref, key_prefix, array_to_string(scopes, ','), "
+      "tier, "
+      "status, rpm, burst, rph, ops_per_day, tokens_limit_month, tokens_limit_request, "
+      "tokens_used_month, data_plane, silo_dsn_ref, "
+      "(extract(epoch FROM expires_at) * 1000)::bigint FROM kg.resolve_api_key($1)";
+  return {{.statements = {{text, {std::string{hash}}}}, .read_only = true}, parse_resolved};
+}
+
+query<uint64_t> ops_today(tenant_id tenant, api_key_id key) {
+  return {{.tenant = tenant,
+           .statements = {{"SELECT kg.ops_today($1)", {value(key)}}},
+           .read_only = true},
+          [](std::vector<rows>& all) { return count_at<uint64_t>(all[0], 0, 0); }};
+}
+
+query<nothing> touch(tenant_id tenant, api_key_id key, uint64_t uses) {
+  return {{.tenant = tenant,
+           .statements = {{"SELECT kg.update_api_key_usage($1, $2)", {value(key), value(uses)}}}},
+          [](std::vector<rows>&) { return nothing{}; }};
+}
+
+}  // namespace kgents::sql::keys
