@@ -52,7 +52,7 @@ test('the embedded provider: killed after 0, 1, 2 … 19 chunks and near the end
   t.after(() => database.dispose());
   const db = await database.connect();
   t.after(() => db.end());
-  let server = await startServe(database, { env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: 150 } });
+  let server = await startServe(database, { env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: 100 } });
   t.after(() => server.dispose());
 
   const calm = await newTenant(db);
@@ -60,7 +60,7 @@ test('the embedded provider: killed after 0, 1, 2 … 19 chunks and near the end
   assert.ok(expected.chunks >= 30, `${expected.chunks} chunks are enough to cut at 20 places`);
 
   const points = new Set();
-  for (const seen of [...Array(20).keys(), 25, expected.chunks - 8]) {
+  for (const seen of [...Array(20).keys(), 25, expected.chunks - 15]) {
     const tenant = await newTenant(db);
     const who = caller(server, tenant.key);
     const session = await who.session();
@@ -114,7 +114,7 @@ test('one long answer survives five kills, with a follower on SSE and one on Web
   t.after(() => database.dispose());
   const db = await database.connect();
   t.after(() => db.end());
-  let server = await startServe(database, { env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: 150 } });
+  let server = await startServe(database, { env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: 100 } });
   t.after(() => server.dispose());
   const tenant = await newTenant(db);
   const who = caller(server, tenant.key);
@@ -182,7 +182,7 @@ test('waiting turns survive as well, in their order', async (t) => {
 });
 
 test('kgentsd dev, killed with its database: the same promise', async (t) => {
-  let server = await startDev({ env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: 150 } });
+  let server = await startDev({ env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: 100 } });
   t.after(() => server.dispose());
   let db = await openDatabase(server.stateDir);
   db.on('error', () => {});

@@ -24,6 +24,7 @@ import { Inbox } from './wait.mjs';
 ///   endless        after the deltas go on for ever, as fast as the reader takes them
 ///   html           answer 200 with a web page (a captive proxy)
 ///   finish         'stop' (default) or 'length'
+///   faultOn        the path that the fault is for; on any other the answer is a good one
 class Script {
   requests = [];
   #arrivals = new Inbox();
@@ -140,7 +141,9 @@ export class Provider {
     const prefix = last.role === 'assistant' ? textOf(last.content) : '';
     script.arrive({ path: request.url, headers: request.headers, body, prefix });
     if (!script.text.startsWith(prefix)) return refuse(400, `this prefix is not the answer's: ${prefix.slice(-40)}`);
-    await play(script, wire, body, prefix, response).catch(() => response.destroy());
+    const { deltas, finish, gated, faultOn } = script.options;
+    const play = faultOn && faultOn !== request.url ? { deltas, finish, gated } : script.options;
+    await perform(script, play, wire, body, prefix, response).catch(() => response.destroy());
   }
 }
 
@@ -159,8 +162,7 @@ function remaining(deltas, prefix) {
   return rest;
 }
 
-async function play(script, wire, body, prefix, response) {
-  const o = script.options;
+async function perform(script, o, wire, body, prefix, response) {
   const closed = { done: false };
   closed.promise = new Promise((resolve) =>
     response.on('close', () => {
