@@ -1,11 +1,11 @@
-// beast_server - the yardstick: what a bare Boost.Beast server does with the same threads. No routing
-// table, no authentication, no log, no durability.
+// beast_server - the yardstick: what a bare Boost.Beast server does with the same threads. No
+// routing table, no authentication, no log, no durability.
 //
 //   GET /fanout            SSE; gets every body POSTed to /publish
 //   POST /publish          204; the body goes to all followers, one write a frame
-//   GET /streams?rate=50   SSE; a stamped token `rate` times a second from a wheel shared by the thread
-//   GET /session…          JSON the size of a session
-//   GET anything else      JSON the size of a health answer
+//   GET /streams?rate=50   SSE; a stamped token `rate` times a second from a wheel shared by the
+//   thread GET /session…          JSON the size of a session GET anything else      JSON the size
+//   of a health answer
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -42,7 +42,7 @@ class connection;
 
 // One thread's io_context, its followers and its wheel.
 class worker {
- public:
+public:
   worker(unsigned short port, std::vector<std::unique_ptr<worker>>& all);
   void accept();
   void publish(const frame& bytes);
@@ -56,7 +56,7 @@ class worker {
 
   asio::io_context context{1};
 
- private:
+private:
   struct paced {
     std::shared_ptr<connection> who;
     std::uint64_t sequence = 0;
@@ -71,7 +71,7 @@ class worker {
 };
 
 class connection : public std::enable_shared_from_this<connection> {
- public:
+public:
   connection(tcp::socket socket, worker& home) : socket_(std::move(socket)), home_(home) {
     beast::error_code ignored;
     socket_.set_option(tcp::no_delay(true), ignored);
@@ -94,7 +94,7 @@ class connection : public std::enable_shared_from_this<connection> {
       write();
   }
 
- private:
+private:
   void answer() {
     const auto target = request_.target();
     if (target == "/fanout" || target.starts_with("/streams")) {
@@ -104,8 +104,9 @@ class connection : public std::enable_shared_from_this<connection> {
       if (target == "/fanout")
         return home_.follow(shared_from_this());
       const auto at = target.find("rate=");
-      return home_.stream(shared_from_this(),
-                          at == target.npos ? 50u : std::atoi(std::string(target.substr(at + 5)).c_str()));
+      return home_.stream(
+          shared_from_this(),
+          at == target.npos ? 50u : std::atoi(std::string(target.substr(at + 5)).c_str()));
     }
     response_ = {};
     response_.version(11);
@@ -196,8 +197,8 @@ void worker::tick() {
       const auto number = std::to_string(each.sequence++);
       each.who->enqueue(std::make_shared<const std::string>(
           "event: chunk\nid: 7d1f0a52-6c1e-4f0b-9d43-0f4c4e2b8f11:1:" + number +
-          "\ndata: {\"text\":\" @" + number + ":" + std::to_string(now_ns()) + ";\",\"index\":" +
-          number + "}\n\n"));
+          "\ndata: {\"text\":\" @" + number + ":" + std::to_string(now_ns()) +
+          ";\",\"index\":" + number + "}\n\n"));
     }
   }
   timer_.expires_at(std::chrono::steady_clock::time_point(std::chrono::milliseconds(last_ms_ + 1)));
@@ -207,7 +208,7 @@ void worker::tick() {
   });
 }
 
-} // namespace
+}  // namespace
 
 // beast_server PORT THREADS
 int main(int argc, char** argv) {
@@ -221,7 +222,8 @@ int main(int argc, char** argv) {
   setrlimit(RLIMIT_NOFILE, &limit);
   std::vector<std::unique_ptr<worker>> workers;
   for (int i = 0; i < std::max(1, std::atoi(argv[2])); ++i)
-    workers.push_back(std::make_unique<worker>(static_cast<unsigned short>(std::atoi(argv[1])), workers));
+    workers.push_back(
+        std::make_unique<worker>(static_cast<unsigned short>(std::atoi(argv[1])), workers));
   std::vector<std::thread> threads;
   for (auto& each : workers) {
     each->accept();

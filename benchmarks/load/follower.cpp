@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::uint64_t stall_ns = 200'000'000;
 
-} // namespace
+}  // namespace
 
 follower::follower(loop& events, reading& sum, const address& server, std::string request,
                    int receive_buffer_bytes)
@@ -55,7 +55,8 @@ void follower::ready(std::uint32_t events) {
 }
 
 void follower::read() {
-  static char buffer[256 * 1024]; // shared: the loop has one thread, and a reader keeps no bytes in it
+  static char
+      buffer[256 * 1024];  // shared: the loop has one thread, and a reader keeps no bytes in it
   const auto n = recv(fd_, buffer, sizeof buffer, 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return;
@@ -112,7 +113,8 @@ void follower::event(std::string_view text, std::uint64_t now) {
 }
 
 void follower::web_socket_bytes(std::string_view bytes) {
-  // Idle connections see pings only; a ping arrives whole and is answered with a masked, equal pong.
+  // Idle connections see pings only; a ping arrives whole and is answered with a masked, equal
+  // pong.
   if (bytes.size() < 2 || static_cast<unsigned char>(bytes[0]) != 0x89)
     return;
   const auto length = static_cast<std::size_t>(bytes[1] & 0x7f);
@@ -133,4 +135,4 @@ void follower::ended() {
   fd_ = -1;
 }
 
-} // namespace bench
+}  // namespace bench

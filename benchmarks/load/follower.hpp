@@ -12,7 +12,7 @@ namespace bench {
 
 // What all followers of a run counted together.
 struct reading {
-  bool measuring = false;          // only then do latencies and stalls count
+  bool measuring = false;  // only then do latencies and stalls count
   std::uint64_t bytes = 0;
   std::uint64_t receives = 0;      // recv() calls that returned bytes
   std::uint64_t events = 0;        // chunks; other events are counted below
@@ -30,7 +30,7 @@ struct reading {
 };
 
 class follower final : public handler {
- public:
+public:
   // `request` is sent once connected. `receive_buffer_bytes` as in connect_to.
   follower(loop& events, reading& sum, const address& server, std::string request,
            int receive_buffer_bytes);
@@ -42,7 +42,7 @@ class follower final : public handler {
   void pause();
   void resume();
 
- private:
+private:
   void read();
   void event(std::string_view text, std::uint64_t now);
   void web_socket_bytes(std::string_view bytes);
@@ -62,4 +62,4 @@ class follower final : public handler {
   std::uint64_t last_token_ns_ = 0;
 };
 
-} // namespace bench
+}  // namespace bench

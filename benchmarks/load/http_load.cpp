@@ -31,7 +31,7 @@ struct counts {
 };
 
 class client final : public handler {
- public:
+public:
   // Sends the requests number `first`, `first + step`, … of `requests`; over and over, or once.
   client(loop& events, counts& sum, const address& server, const std::vector<std::string>& requests,
          std::size_t first, std::size_t step, bool once, int expected_status)
@@ -73,7 +73,7 @@ class client final : public handler {
       answered(now);
   }
 
- private:
+private:
   void send_next() {
     if (sum_.stopping || next_ >= requests_.size()) {
       ++sum_.idle;
@@ -140,12 +140,12 @@ std::vector<std::string> requests_of(const options& given) {
     headers += each + "\r\n";
   const auto body = given.text("body");
   if (!body.empty())
-    headers += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
-               "\r\n";
+    headers +=
+        "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
   std::vector<std::string> requests;
   for (const auto& path : paths)
-    requests.push_back(given.text("method", "GET") + " " + path +
-                       " HTTP/1.1\r\nHost: bench\r\n" + headers + "\r\n" + body);
+    requests.push_back(given.text("method", "GET") + " " + path + " HTTP/1.1\r\nHost: bench\r\n" +
+                       headers + "\r\n" + body);
   return requests;
 }
 
@@ -199,8 +199,8 @@ int run(const options& given) {
   return sum.unexpected ? 1 : 0;
 }
 
-} // namespace
-} // namespace bench
+}  // namespace
+}  // namespace bench
 
 int main(int argc, char** argv) {
   const bench::options options(argc, argv,

@@ -1,5 +1,6 @@
 // http_reader.hpp - incremental readers for the benchmark clients: an HTTP/1.1 response and the
-// server-sent events in its body. They trust their server and keep no more than an unfinished piece.
+// server-sent events in its body. They trust their server and keep no more than an unfinished
+// piece.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 namespace bench {
 
 class response_reader {
- public:
+public:
   // Consumes bytes of one response, hands each piece of its body (chunked coding removed) to
   // `body(string_view)`, and returns what lies behind the response's end (empty before it).
   template <class Body>
@@ -24,7 +25,7 @@ class response_reader {
   [[nodiscard]] const std::string& head() const { return head_; }
   void reset() { *this = {}; }
 
- private:
+private:
   enum class state { head, counted, until_close, chunk_size, chunk, chunk_end, trailer, done };
 
   void read_head() {
@@ -107,7 +108,7 @@ std::string_view response_reader::feed(std::string_view bytes, Body&& body) {
 }
 
 class event_reader {
- public:
+public:
   // Hands every complete event (without its closing blank line) to `event(string_view)`.
   template <class Event>
   void feed(std::string_view bytes, Event&& event) {
@@ -120,7 +121,7 @@ class event_reader {
     }
   }
 
- private:
+private:
   template <class Event>
   static std::size_t scan(std::string_view bytes, Event&& event) {
     std::size_t from = 0;
@@ -168,4 +169,4 @@ inline std::string_view field(std::string_view event, std::string_view name) {
   return {};
 }
 
-} // namespace bench
+}  // namespace bench

@@ -22,7 +22,7 @@ constexpr std::uint64_t steps = 64;
 std::size_t bucket_of(std::uint64_t ns) {
   if (ns < steps)
     return static_cast<std::size_t>(ns);
-  const auto octave = static_cast<std::uint64_t>(std::bit_width(ns)) - 7; // 64..127 is octave 0
+  const auto octave = static_cast<std::uint64_t>(std::bit_width(ns)) - 7;  // 64..127 is octave 0
   return static_cast<std::size_t>(steps + octave * steps + ((ns >> octave) - steps));
 }
 
@@ -82,7 +82,7 @@ double cpu_seconds(int pid, bool with_descendants) {
   return sum;
 }
 
-} // namespace
+}  // namespace
 
 void histogram::add(std::uint64_t ns) {
   const auto bucket = bucket_of(ns);
@@ -174,4 +174,4 @@ const std::vector<std::string>& options::all(const std::string& name) const {
   return found == values_.end() ? none : found->second;
 }
 
-} // namespace bench
+}  // namespace bench

@@ -11,9 +11,10 @@
 
 namespace bench {
 
-// Log-linear histogram of nanoseconds: 64 steps an octave, so a reported value is at most 1.6 % low.
+// Log-linear histogram of nanoseconds: 64 steps an octave, so a reported value is at most 1.6 %
+// low.
 class histogram {
- public:
+public:
   void add(std::uint64_t ns);
   [[nodiscard]] std::uint64_t count() const { return count_; }
   // In microseconds; 0 when empty. `share` in 0..1.
@@ -22,7 +23,7 @@ class histogram {
   // {"count":…,"p50_us":…,"p99_us":…,"p999_us":…,"max_us":…}
   [[nodiscard]] std::string json() const;
 
- private:
+private:
   std::array<std::uint64_t, 64 * 48> buckets_{};
   std::uint64_t count_ = 0;
   std::uint64_t max_ = 0;
@@ -30,7 +31,7 @@ class histogram {
 
 // CPU seconds (user + system) of named processes, read from /proc/PID/stat.
 class cpu_watch {
- public:
+public:
   // "name=PID" watches one process, "name=PID+" that process and all its descendants.
   void watch(std::string_view spec);
   // Starts the measured window (again).
@@ -38,7 +39,7 @@ class cpu_watch {
   // {"seconds":…,"name":cpu seconds,…} since start().
   [[nodiscard]] std::string json() const;
 
- private:
+private:
   struct entry {
     std::string name;
     int pid;
@@ -52,15 +53,15 @@ class cpu_watch {
 // `--name value` pairs; a name may be given several times; a name at the end or before another
 // `--name` is a switch. A name outside `known` ends the program.
 class options {
- public:
+public:
   options(int argc, char** argv, std::string_view known);
   [[nodiscard]] bool has(const std::string& name) const { return values_.count(name) != 0; }
   [[nodiscard]] std::string text(const std::string& name, std::string_view fallback = "") const;
   [[nodiscard]] double number(const std::string& name, double fallback) const;
   [[nodiscard]] const std::vector<std::string>& all(const std::string& name) const;
 
- private:
+private:
   std::map<std::string, std::vector<std::string>> values_;
 };
 
-} // namespace bench
+}  // namespace bench

@@ -40,7 +40,7 @@ void raise_descriptor_limit() {
 }
 
 class loop::ticker final : public handler {
- public:
+public:
   explicit ticker(std::function<void()> fn) : fn_(std::move(fn)) {
     fd_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     const itimerspec each{{0, 1'000'000}, {0, 1'000'000}};
@@ -54,7 +54,7 @@ class loop::ticker final : public handler {
   }
   [[nodiscard]] int fd() const { return fd_; }
 
- private:
+private:
   std::function<void()> fn_;
   int fd_;
 };
@@ -121,7 +121,7 @@ sockaddr_in socket_address(const address& where) {
   return result;
 }
 
-} // namespace
+}  // namespace
 
 int connect_to(const address& where, int receive_buffer_bytes) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -167,4 +167,4 @@ bool out_buffer::flush(int fd) {
   return alive;
 }
 
-} // namespace bench
+}  // namespace bench

@@ -22,13 +22,13 @@ void raise_descriptor_limit();
 
 // What an epoll registration points to. It must outlive the registration.
 class handler {
- public:
+public:
   virtual ~handler() = default;
   virtual void ready(std::uint32_t events) = 0;
 };
 
 class loop {
- public:
+public:
   loop();
   ~loop();
   loop(const loop&) = delete;
@@ -43,7 +43,7 @@ class loop {
   // callee compares now_ns() with its own schedule.
   void every_millisecond(std::function<void()> fn);
 
- private:
+private:
   class ticker;
   int epoll_ = -1;
   ticker* ticker_ = nullptr;
@@ -66,13 +66,13 @@ struct address {
 
 // Bytes that wait for a socket that is not writable. `flush` returns false once the peer is gone.
 class out_buffer {
- public:
+public:
   void append(std::string_view bytes) { pending_.append(bytes); }
   [[nodiscard]] bool flush(int fd);
   [[nodiscard]] bool empty() const { return pending_.empty(); }
 
- private:
+private:
   std::string pending_;
 };
 
-} // namespace bench
+}  // namespace bench

@@ -14,7 +14,7 @@
 namespace bench {
 
 class provider::acceptor final : public handler {
- public:
+public:
   acceptor(provider& owner, std::uint16_t& port) : owner_(owner), fd_(listen_on(port)) {
     owner_.loop_.add(fd_, *this, EPOLLIN);
   }
@@ -29,7 +29,7 @@ class provider::acceptor final : public handler {
     }
   }
 
- private:
+private:
   provider& owner_;
   int fd_;
 };
@@ -73,7 +73,8 @@ void provider::stream::ready(std::uint32_t events) {
     return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
   });
   const auto at = head.find("content-length:");
-  const std::size_t length = at == std::string::npos ? 0 : std::strtoul(&head[at + 15], nullptr, 10);
+  const std::size_t length =
+      at == std::string::npos ? 0 : std::strtoul(&head[at + 15], nullptr, 10);
   if (in_.size() < head_end + 4 + length)
     return;
   const std::string body = in_.substr(head_end + 4, length);
@@ -118,8 +119,10 @@ void provider::stream::send_token(std::uint64_t sequence) {
   char data[256];
   const int n = std::snprintf(
       data, sizeof data,
-      "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":\"stand-in\","
-      "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" @%llu:%llu;\"},\"finish_reason\":null}]}\n\n",
+      "data: "
+      "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":\"stand-in\","
+      "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" "
+      "@%llu:%llu;\"},\"finish_reason\":null}]}\n\n",
       static_cast<unsigned long long>(sequence), static_cast<unsigned long long>(now_ns()));
   if (!out_.empty())
     ++owner_.totals_.blocked;
@@ -135,10 +138,12 @@ void provider::stream::finish() {
   answering_ = false;
   const auto count = std::to_string(tokens_);
   send_chunk(
-      "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":\"stand-in\","
+      "data: "
+      "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":\"stand-in\","
       "\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
   send_chunk(
-      "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":\"stand-in\","
+      "data: "
+      "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":\"stand-in\","
       "\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":" +
       count + ",\"total_tokens\":" + count + "}}\n\n");
   send_chunk("data: [DONE]\n\n");
@@ -188,4 +193,4 @@ void pacer::tick() {
   }
 }
 
-} // namespace bench
+}  // namespace bench

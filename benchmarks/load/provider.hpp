@@ -14,10 +14,10 @@
 namespace bench {
 
 class provider {
- public:
+public:
   // One connection of the server under test; it carries one completion at a time.
   class stream : public handler {
-   public:
+  public:
     stream(provider& owner, int fd) : owner_(owner), fd_(fd) {}
     ~stream() override;
     void ready(std::uint32_t events) override;
@@ -30,7 +30,7 @@ class provider {
     // True from the request for a streamed completion until finish().
     [[nodiscard]] bool answering() const { return answering_; }
 
-   private:
+  private:
     void answer(std::string_view body);
     void send_chunk(std::string_view json);
     void flush();
@@ -61,7 +61,7 @@ class provider {
   std::function<void(stream&)> on_gone;    // the stream is about to be destroyed
   [[nodiscard]] const totals& counted() const { return totals_; }
 
- private:
+private:
   class acceptor;
   friend class stream;
   void drop(stream& which);
@@ -75,7 +75,7 @@ class provider {
 // Sends `rate` tokens a second on each of its streams, spread over the period by a shared 1 ms
 // wheel: a timer per stream would cost more than the tokens.
 class pacer {
- public:
+public:
   // `rate` divides 1,000. Each answer ends after `tokens`.
   pacer(unsigned rate, std::uint64_t tokens);
   void add(provider::stream& which);
@@ -83,7 +83,7 @@ class pacer {
   // Sends what is due; after a delay the missed milliseconds are made up for at once (open loop).
   void tick();
 
- private:
+private:
   struct paced {
     provider::stream* target;
     std::uint64_t sequence;
@@ -94,4 +94,4 @@ class pacer {
   std::size_t next_slot_ = 0;
 };
 
-} // namespace bench
+}  // namespace bench

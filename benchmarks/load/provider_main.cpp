@@ -10,7 +10,7 @@ namespace {
 
 volatile std::sig_atomic_t stopped = 0;
 
-} // namespace
+}  // namespace
 
 int main(int argc, char** argv) {
   const bench::options options(argc, argv, "port rate tokens");
@@ -30,10 +30,9 @@ int main(int argc, char** argv) {
   while (!stopped)
     loop.poll(100);
   const auto& sum = provider.counted();
-  std::printf("{\"streams\":%llu,\"tokens\":%llu,\"blocked\":%llu,\"abandoned\":%llu}\n",
-              static_cast<unsigned long long>(sum.streams),
-              static_cast<unsigned long long>(sum.tokens),
-              static_cast<unsigned long long>(sum.blocked),
-              static_cast<unsigned long long>(sum.abandoned));
+  std::printf(
+      "{\"streams\":%llu,\"tokens\":%llu,\"blocked\":%llu,\"abandoned\":%llu}\n",
+      static_cast<unsigned long long>(sum.streams), static_cast<unsigned long long>(sum.tokens),
+      static_cast<unsigned long long>(sum.blocked), static_cast<unsigned long long>(sum.abandoned));
   return 0;
 }

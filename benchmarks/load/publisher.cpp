@@ -13,7 +13,7 @@ namespace {
 
 // A keep-alive connection that sends requests and hands over the responses' ends.
 class requester : public handler {
- public:
+public:
   requester(loop& events, const address& server) : loop_(events), fd_(connect_to(server)) {
     loop_.add(fd_, *this, EPOLLIN | EPOLLOUT);
   }
@@ -51,7 +51,7 @@ class requester : public handler {
 
   virtual void answered() {}
 
- private:
+private:
   void flush() {
     if (!out_.flush(fd_))
       die("lost a publisher's connection");
@@ -74,10 +74,10 @@ std::string post(std::string_view path, std::string_view headers, std::string_vi
          "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
 }
 
-} // namespace
+}  // namespace
 
 class post_publisher::connection final : public requester {
- public:
+public:
   using requester::requester;
 };
 
@@ -100,7 +100,7 @@ void post_publisher::publish(std::uint64_t channel, std::uint64_t sequence) {
 }
 
 class turn_publisher::control final : public requester {
- public:
+public:
   control(loop& events, turn_publisher& owner)
       : requester(events, owner.config_.server), owner_(owner) {}
   void start_turn() {
@@ -116,7 +116,7 @@ class turn_publisher::control final : public requester {
   }
   [[nodiscard]] bool running() const { return running_; }
 
- private:
+private:
   turn_publisher& owner_;
   bool running_ = false;
 };
@@ -153,4 +153,4 @@ void turn_publisher::finish() {
 
 bool turn_publisher::finished() const { return !control_->running(); }
 
-} // namespace bench
+}  // namespace bench

@@ -1,5 +1,6 @@
-// publisher.hpp - where the events of a fan-out come from: POST requests (bare Beast server, nchan),
-// or a model answer (kgentsd, which reads it from the provider stand-in inside this process).
+// publisher.hpp - where the events of a fan-out come from: POST requests (bare Beast server,
+// nchan), or a model answer (kgentsd, which reads it from the provider stand-in inside this
+// process).
 #pragma once
 
 #include <deque>
@@ -14,7 +15,7 @@
 namespace bench {
 
 class publisher {
- public:
+public:
   virtual ~publisher() = default;
   // Whether publish() may be called: a paced run skips, a closed one waits.
   [[nodiscard]] virtual bool ready() const = 0;
@@ -28,13 +29,13 @@ class publisher {
 // POSTs each token as a body to `path`, in which "{}" stands for the channel number. Requests are
 // pipelined on a few connections so that the publisher is not what limits the rate.
 class post_publisher final : public publisher {
- public:
+public:
   post_publisher(loop& events, const address& server, std::string path, std::size_t connections);
   ~post_publisher() override;
   [[nodiscard]] bool ready() const override { return true; }
   void publish(std::uint64_t channel, std::uint64_t sequence) override;
 
- private:
+private:
   class connection;
   std::vector<std::unique_ptr<connection>> connections_;
   std::string path_;
@@ -42,7 +43,7 @@ class post_publisher final : public publisher {
 
 // Starts turns in one session, one after the other, and streams the tokens as the model's answer.
 class turn_publisher final : public publisher {
- public:
+public:
   struct settings {
     address server;
     std::string path;          // POST target of the session's messages
@@ -58,7 +59,7 @@ class turn_publisher final : public publisher {
   void finish() override;
   [[nodiscard]] bool finished() const override;
 
- private:
+private:
   class control;
   settings config_;
   provider provider_;
@@ -68,4 +69,4 @@ class turn_publisher final : public publisher {
   std::unique_ptr<control> control_;
 };
 
-} // namespace bench
+}  // namespace bench

@@ -40,8 +40,9 @@ std::string header_lines(const options& given) {
 }
 
 class run {
- public:
-  explicit run(const options& given) : given_(given), server_(address::parse(given.text("server"))) {
+public:
+  explicit run(const options& given)
+      : given_(given), server_(address::parse(given.text("server"))) {
     for (const auto& each : given_.all("watch"))
       cpu_.watch(each);
   }
@@ -72,7 +73,7 @@ class run {
     return 0;
   }
 
- private:
+private:
   // Opens the connections at a bounded pace: a burst would measure the listen queue instead.
   void open_all() {
     const auto count = static_cast<std::size_t>(given_.number("connections", 1));
@@ -85,11 +86,13 @@ class run {
       auto path = paths[i % paths.size()];
       if (const auto at = path.find("{}"); at != std::string::npos)
         path.replace(at, 2, std::to_string(i));
-      auto request = given_.text("method", "GET") + " " + path + " HTTP/1.1\r\nHost: bench\r\n" +
+      auto request = given_.text("method", "GET") + " " + path +
+                     " HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n" +
                      header_lines(given_);
       if (!body.empty())
-        request += "Content-Type: application/json\r\nContent-Length: " +
-                   std::to_string(body.size()) + "\r\n";
+        request +=
+            "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
+            "\r\n";
       request += "\r\n" + body;
       const bool stalls = i < stalled;
       followers_.push_back(std::make_unique<follower>(loop_, sum_, server_, std::move(request),
@@ -111,7 +114,7 @@ class run {
     std::printf("{\"open\":%llu}\n", static_cast<unsigned long long>(sum_.open));
     std::fflush(stdout);
     class input final : public handler {
-     public:
+    public:
       void ready(std::uint32_t) override { closed = true; }
       bool closed = false;
     } input;
@@ -128,7 +131,8 @@ class run {
     const auto before = sum_.tokens;
     poll_for(given_.number("duration", 5));
     end(sum_.tokens - before);
-    await("the ends", [&] { return !given_.has("to-the-end") || sum_.closed >= followers_.size(); });
+    await("the ends",
+          [&] { return !given_.has("to-the-end") || sum_.closed >= followers_.size(); });
   }
 
   void make_publisher() {
@@ -243,7 +247,8 @@ class run {
 
   template <class Condition>
   void await(const char* what, Condition&& done) {
-    const auto give_up = now_ns() + static_cast<std::uint64_t>(given_.number("patience", 30)) * second_ns;
+    const auto give_up =
+        now_ns() + static_cast<std::uint64_t>(given_.number("patience", 30)) * second_ns;
     while (!done()) {
       loop_.poll(100);
       if (now_ns() > give_up) {
@@ -292,14 +297,15 @@ class run {
   std::string cpu_json_;
 };
 
-} // namespace
-} // namespace bench
+}  // namespace
+}  // namespace bench
 
 int main(int argc, char** argv) {
   const bench::options options(
       argc, argv,
       "mode server connections path paths method body header opening receive-buffer stalled watch "
-      "publish channels rate duration settle warm-up pause patience to-the-end turn-body model-port "
+      "publish channels rate duration settle warm-up pause patience to-the-end turn-body "
+      "model-port "
       "tokens-per-turn");
   bench::raise_descriptor_limit();
   return bench::run(options).go();

@@ -66,7 +66,7 @@ Function* next(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
 }
 
-} // namespace
+}  // namespace
 
 extern "C" {
 
@@ -92,4 +92,4 @@ ssize_t writev(int fd, const iovec* parts, int n) {
   return sent;
 }
 
-} // extern "C"
+}  // extern "C"
