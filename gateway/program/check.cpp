@@ -1,0 +1,217 @@
+#include "gateway/program/check.hpp"
+
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <memory>
+#include <ostream>
+
+#include "gateway/program/child.hpp"
+#include "gateway/program/reach.hpp"
+#include "runtime/limits.hpp"
+#include "sql/blocking.hpp"
+#include "sql/self_check.hpp"
+
+namespace kgents::gateway {
+
+namespace {
+
+using namespace std::chrono_literals;
+using runtime::environment;
+using runtime::provider_kind;
+
+constexpr auto patience = 3s;
+
+/// Prints the lines and remembers whether one that matters failed.
+class report {
+public:
+  explicit report(std::ostream& out) : out_{out} {}
+
+  void ok(std::string_view what, std::string_view text) { line("ok", what, text); }
+  void unset(std::string_view what, std::string_view text) { line("-", what, text); }
+  void failed(std::string_view what, std::string_view text) {
+    line("FAILED", what, text);
+    any_failed_ = true;
+  }
+  /// The server works without it.
+  void degraded(std::string_view what, std::string_view text) { line("degraded", what, text); }
+
+  [[nodiscard]] int status() const noexcept { return any_failed_ ? exit_unavailable : exit_ok; }
+
+private:
+  void line(std::string_view verdict, std::string_view what, std::string_view text) {
+    std::string padded{verdict};
+    padded.resize(10, ' ');
+    out_ << padded << what << ": " << text << '\n';
+  }
+
+  std::ostream& out_;
+  bool any_failed_ = false;
+};
+
+void check_databases(const runtime::settings& config, report& out) {
+  if (config.database_url.empty()) {
+    out.failed("DATABASE_URL", "not set; serve needs a libpq URL as kg_app");
+    return;
+  }
+  const auto result = sql::self_check(
+      {.database_url = config.database_url.reveal(),
+       .control_url = config.control_url.reveal(),
+       .production = config.env == environment::production || config.env == environment::enterprise,
+       .allow_privileged = config.env == environment::test});
+  for (const auto& problem : result.problems)
+    out.failed("database", problem);
+  if (result.problems.empty())
+    out.ok("database", "reachable, migrated, roles bound by row-level security");
+  if (config.control_url.empty())
+    out.failed("DATABASE_CONTROL_URL", "not set; serve needs a libpq URL as kg_control");
+  if (config.admin_url.empty()) {
+    out.unset("DATABASE_ADMIN_URL", "not set; only kgentsd migrate needs it");
+  } else if (const auto error = sql::blocking_connection{config.admin_url.reveal()}.error();
+             !error.empty()) {
+    out.failed("DATABASE_ADMIN_URL", error);
+  } else {
+    out.ok("DATABASE_ADMIN_URL", "reachable");
+  }
+}
+
+/// "" when a TCP connection to the URL's host comes about.
+std::string unreachable(const std::string& url) {
+  const auto where = address_of(url);
+  return where ? reached{*where, patience}.error() : "has no host or port";
+}
+
+void check_providers(const runtime::settings& config, report& out) {
+  size_t usable = 0;
+  for (const auto kind : config.llm) {
+    const std::string name{to_string(kind)};
+    if (kind == provider_kind::embedded) {
+      out.ok("model provider embedded", "built in");
+      ++usable;
+      continue;
+    }
+    const auto& one = kind == provider_kind::openai ? config.openai : config.anthropic;
+    const auto error = unreachable(one.base_url);
+    if (error.empty()) {
+      out.ok("model provider " + name, one.base_url + " reachable, model " + one.model);
+      ++usable;
+    } else {
+      out.degraded("model provider " + name, error);
+    }
+  }
+  if (usable == 0)
+    out.failed("KGENTS_LLM", "no model provider can be reached");
+}
+
+void check_optional(std::string_view name, const std::string& url, std::string_view without,
+                    report& out) {
+  if (url.empty())
+    out.unset(name, without);
+  else if (const auto error = unreachable(url); !error.empty())
+    out.degraded(name, error);
+  else
+    out.ok(name, "reachable");
+}
+
+void print_limits(std::ostream& out) {
+  namespace limits = runtime::limits;
+  const auto seconds = [](auto time) { return std::chrono::duration<double>(time).count(); };
+  out << "limits    chunks of credit a turn: " << limits::turn_credit_chunks
+      << ", uncommitted bytes: " << limits::log_uncommitted_bytes
+      << ", waiting turns a session: " << limits::waiting_turns
+      << ", in flight an entity: " << limits::entity_in_flight
+      << ", in flight a node: " << limits::node_in_flight << '\n'
+      << "limits    passivation after: " << seconds(limits::passivate_after)
+      << " s, entity deadline: " << seconds(limits::entity_deadline)
+      << " s, transaction deadline: " << seconds(limits::sql_deadline)
+      << " s, heartbeat: " << seconds(limits::heartbeat) << " s\n";
+}
+
+/// The loopback address when the server listens on all.
+endpoint_address own_address(const runtime::settings& config) {
+  const auto& host = config.host;
+  if (host.empty() || host == "0.0.0.0")
+    return {.host = "127.0.0.1", .port = config.port};
+  return {.host = host == "::" ? "::1" : host, .port = config.port};
+}
+
+constexpr std::string_view live_request =
+    "GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+template <class Write, class Read>
+std::string status_line(Write write, Read read) {
+  if (write(live_request.data(), live_request.size()) != static_cast<long>(live_request.size()))
+    return {};
+  std::string head;
+  char piece[512];
+  while (head.find("\r\n") == head.npos && head.size() < 4096) {
+    const long got = read(piece, sizeof piece);
+    if (got <= 0)
+      return {};
+    head.append(piece, static_cast<size_t>(got));
+  }
+  return head.substr(0, head.find("\r\n"));
+}
+
+std::string ask_over_tls(int fd) {
+  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context{SSL_CTX_new(TLS_client_method()),
+                                                                  &SSL_CTX_free};
+  // Not verified: it is this host's own server, whose certificate is for its public name.
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
+  const std::unique_ptr<SSL, decltype(&SSL_free)> session{SSL_new(context.get()), &SSL_free};
+  if (!session || SSL_set_fd(session.get(), fd) != 1 || SSL_connect(session.get()) != 1)
+    return {};
+  return status_line(
+      [&](const char* data, size_t size) {
+        return static_cast<long>(SSL_write(session.get(), data, static_cast<int>(size)));
+      },
+      [&](char* data, size_t size) {
+        return static_cast<long>(SSL_read(session.get(), data, static_cast<int>(size)));
+      });
+}
+
+std::string ask_in_plain(int fd) {
+  return status_line(
+      [fd](const char* data, size_t size) {
+        return static_cast<long>(::send(fd, data, size, MSG_NOSIGNAL));
+      },
+      [fd](char* data, size_t size) { return static_cast<long>(::recv(fd, data, size, 0)); });
+}
+
+}  // namespace
+
+int check(const runtime::settings& config, std::ostream& out) {
+  report lines{out};
+  lines.ok("settings", "well formed, KGENTS_ENV=" + std::string{to_string(config.env)});
+  check_databases(config, lines);
+  check_providers(config, lines);
+  if (config.nats_enabled)
+    for (const auto& server : config.nats_servers)
+      check_optional("NATS_SERVERS", server, "", lines);
+  else
+    lines.unset("NATS_ENABLED", "off; events are not published");
+  check_optional("REDIS_URL", config.redis_url.reveal(), "not set; idempotency in memory", lines);
+  check_optional("AUTH_JWKS_URL", config.auth_jwks_url, "not set; no JWTs", lines);
+  print_limits(out);
+  return lines.status();
+}
+
+int check_live(const runtime::settings& config, std::ostream& out) {
+  const auto where = own_address(config);
+  const reached connection{where, patience};
+  if (!connection.error().empty()) {
+    out << "not live: " << connection.error() << '\n';
+    return 1;
+  }
+  const auto answer = config.tls_cert.empty() ? ask_in_plain(connection.descriptor())
+                                              : ask_over_tls(connection.descriptor());
+  if (answer.starts_with("HTTP/1.1 200")) {
+    out << "live\n";
+    return 0;
+  }
+  out << "not live: " << (answer.empty() ? "no answer" : answer) << '\n';
+  return 1;
+}
+
+}  // namespace kgents::gateway
