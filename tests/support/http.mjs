@@ -165,5 +165,6 @@ export async function openStream(server, path, { method = 'GET', ...options } = 
   const { request, response } = await within(open(server, method, path, options), `${method} ${path}`);
   if ((response.headers['content-type'] ?? '').startsWith('text/event-stream')) return new Stream(request, response).listen();
   const text = await within(textOf(response), `the body of ${method} ${path}`);
-  return { status: response.statusCode, headers: response.headers, text, body: text ? JSON.parse(text) : undefined, close() {} };
+  const json = text && (response.headers['content-type'] ?? '').startsWith('application/json');
+  return { status: response.statusCode, headers: response.headers, text, body: json ? JSON.parse(text) : undefined, close() {} };
 }
