@@ -97,13 +97,12 @@ private:
   void send(const batch_ptr& x) {
     ++in_flight_;
     x->sent = clock::now();
-    sql::turns::chunk_rows rows;
-    rows.reserve(x->rows);
+    sql::chunk_batch rows;
     for (const auto& part : x->parts)
       for (const auto& e : part.chunks)
         rows.add(e->place().turn, e->place().epoch, static_cast<chunk_index>(e->place().index),
                  e->text);
-    auto query = sql::turns::append_chunks(rows);
+    auto query = rows.take();
     query.work.deadline = x->sent + limits::log_commit_deadline;
     pool_.submit(std::move(query.work),
                  [self = shared_from_this(), x, parse = query.parse](sql::outcome out) {
@@ -124,10 +123,10 @@ private:
     std::vector<log_ptr> shown;
     shown.reserve(x->parts.size());
     for (auto& part : x->parts) {
-      const auto turn = part.chunks.front()->place().turn;
-      if (std::find(refused.begin(), refused.end(), turn) != refused.end()) {
+      const auto& first = part.chunks.front()->place();
+      if (std::find(refused.begin(), refused.end(), first.turn) != refused.end()) {
         part.log->failed();
-        tell(part.log->owner(), log_refused{true});
+        tell(part.log->owner(), log_refused{first.turn, first.epoch, true});
         continue;
       }
       const auto owner = part.log->committed(mode_ == durability::durable);
@@ -148,8 +147,9 @@ private:
       solo_ = 2 * limits::log_batch_rows;
     for (auto& part : x->parts) {
       part.log->failed();
+      const auto& first = part.chunks.front()->place();
       if (culprit)
-        tell(part.log->owner(), log_refused{false});
+        tell(part.log->owner(), log_refused{first.turn, first.epoch, false});
       else
         dirty_.push_back(std::move(part.log));
     }

@@ -21,6 +21,8 @@ struct log_committed {};
 /// Sent to the owner of a log: PostgreSQL refused its chunks, since another activation has taken the turn over
 /// (`fenced`), or for what they contain.
 struct log_refused {
+  turn_id turn;
+  lease_epoch epoch = 0;
   bool fenced = true;
 };
 
@@ -30,7 +32,7 @@ typename Inspector::result_type inspect(Inspector& f, log_committed&) {
 }
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, log_refused& x) {
-  return f(x.fenced);
+  return f(x.turn, x.epoch, x.fenced);
 }
 
 /// What the log writer counts; owned by whoever exports metrics.

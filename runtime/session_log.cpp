@@ -75,6 +75,15 @@ std::optional<uint64_t> session_log::first_of(turn_id turn) const {
   return std::nullopt;
 }
 
+std::vector<event_ptr> session_log::shown_of(turn_id turn) const {
+  std::lock_guard guard{mutex_};
+  std::vector<event_ptr> out;
+  for (size_t i = 0; base_ + i < shown_; ++i)
+    if (events_[i]->place().turn == turn)
+      out.push_back(events_[i]);
+  return out;
+}
+
 void session_log::drop_before(uint64_t position) {
   std::lock_guard guard{mutex_};
   const auto until = std::min({position, shown_, committed_});

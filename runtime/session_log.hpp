@@ -52,6 +52,9 @@ public:
   /// Position of the first event of that turn, when it is held.
   [[nodiscard]] std::optional<uint64_t> first_of(turn_id turn) const;
 
+  /// The shown events of that turn that are held, in order.
+  [[nodiscard]] std::vector<event_ptr> shown_of(turn_id turn) const;
+
   /// Forgets shown events before `position`.
   void drop_before(uint64_t position);
   /// Forgets what was never committed or shown: a new activation of the session goes on from the durable prefix.

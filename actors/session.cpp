@@ -1,0 +1,262 @@
+#include "actors/session.hpp"
+
+#include <caf/actor_cast.hpp>
+
+#include "runtime/limits.hpp"
+#include "runtime/log_writer.hpp"
+#include "runtime/telemetry/log.hpp"
+
+namespace kgents::actors {
+
+namespace limits = runtime::limits;
+
+namespace {
+
+struct tick_message {};
+struct later_message {};
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, tick_message&) {
+  return f();
+}
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, later_message&) {
+  return f();
+}
+
+refusal not_found() { return {404, "Session not found", 0, ""}; }
+
+}  // namespace
+
+refusal refused_by_database(const sql::failure& why) {
+  if (why.what != sql::failure::kind::rejected)
+    return {503, "The database is out of reach. Try again shortly.", 1, "unavailable"};
+  log::error("PostgreSQL refused a statement", {{"sqlstate", why.sqlstate}, {"error", why.message}});
+  return {500, "Internal Server Error", 0, ""};
+}
+
+session::session(caf::actor_config& config, entity_id id,
+                 std::shared_ptr<const session_services> services)
+    : caf::event_based_actor(config),
+      id_{id},
+      services_{std::move(services)},
+      log_{services_->logs->open(id.tenant, session_id{id.key})} {}
+
+caf::behavior session::make_behavior() {
+  set_default_handler(caf::drop);
+  // A model call that dies without a last word: its turn ends with an error, not with silence.
+  set_down_handler([this](const caf::down_msg& down) {
+    if (running_ && running_->worker && down.source == running_->worker.address() &&
+        !running_->finished)
+      finish({running_->id, running_->epoch, "", "internal", "The model call was lost.", "", 0, 0});
+  });
+  log_->drop_uncommitted();
+  log_->own(address());
+  last_use_ = std::chrono::steady_clock::now();
+  delayed_send(this, limits::log_keep_ended, tick_message{});
+  load();
+  return {
+      [this](const get_session&) {
+        return when_ready<session_view>([this](auto out) { out.deliver(answer{view()}); });
+      },
+      [this](const update_session& x) {
+        return when_ready<session_view>([this, x](auto out) { update(x, out); });
+      },
+      [this](const remove_session&) {
+        return when_ready<session_view>([this](auto out) { remove(out); });
+      },
+      [this](const send_message& x) {
+        return when_ready<accepted>([this, x](auto out) { receive(x, out); });
+      },
+      [this](const cancel_turn& x) {
+        return when_ready<canceled>([this, x](auto out) { cancel(x.turn, out); });
+      },
+      [this](const attach_reader& x) {
+        return when_ready<runtime::attached>([this, x](auto out) { place_reader(x, out); });
+      },
+      [this](turn_chunks& x) { chunks_arrived(x); },
+      [this](turn_finished& x) {
+        if (running_ && running_->id == x.turn && running_->epoch == x.epoch &&
+            !running_->finished)
+          finish(std::move(x));
+      },
+      [this](runtime::log_committed) {
+        grant();
+        end_running();
+      },
+      [this](const runtime::log_refused& x) {
+        if (running_ && running_->id == x.turn && running_->epoch == x.epoch)
+          chunks_refused(x.fenced);
+      },
+      [this](tick_message) { tick(); },
+      [this](later_message) {
+        for (auto& work : std::exchange(later_, {}))
+          work();
+      },
+  };
+}
+
+void session::load() {
+  auto query = sql::sessions::get(id_.tenant, key());
+  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
+  runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
+    if (auto* row = std::get_if<0>(&out))
+      loaded(std::move(*row));
+    else
+      not_loaded();
+  });
+}
+
+void session::loaded(std::optional<sql::session_row> row) {
+  if (!row) {
+    gone(not_found());
+    return;
+  }
+  row_ = std::move(*row);
+  if (auto mode = persona::parse_mode(row_.mode))
+    soul_.active = *mode;
+  auto query = sql::turns::unfinished_of(id_.tenant, key());
+  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
+  runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
+    auto* found = std::get_if<0>(&out);
+    if (found == nullptr) {
+      not_loaded();
+      return;
+    }
+    phase_ = phase::ready;
+    take_over(std::move(*found));
+    for (auto& work : std::exchange(held_, {}))
+      work();
+  });
+}
+
+void session::not_loaded() {
+  gone({503, "The database is out of reach. Try again shortly.", 1, "unavailable"});
+}
+
+/// There is nothing to serve: answers `why` to all who wait or come until the region has forgotten this activation.
+void session::gone(refusal why) {
+  phase_ = phase::missing;
+  wrong_ = std::move(why);
+  for (auto& work : std::exchange(held_, {}))
+    work();
+  later([this] {
+    if (services_->retire(id_, address()))
+      quit();
+    else
+      gone(wrong_);
+  });
+}
+
+/// Another activation owns the session: whoever waits for this one is told that it was lost.
+void session::fenced() {
+  log::warn("session stopped: another activation owns its turn",
+            {{"tenant_id", id_.tenant.text()}, {"session_id", id_.key.text()}});
+  quit(caf::sec::runtime_error);
+}
+
+void session::later(std::function<void()> work) {
+  later_.push_back(std::move(work));
+  if (later_.size() == 1)
+    delayed_send(this, limits::end_turn_retry, later_message{});
+}
+
+template <class T>
+caf::result<answer<T>> session::when_ready(std::function<void(promise<T>)> work) {
+  last_use_ = std::chrono::steady_clock::now();
+  auto out = make_response_promise<answer<T>>();
+  if (removed_) {
+    out.deliver(answer<T>{not_found()});
+    return out;
+  }
+  switch (phase_) {
+    case phase::ready:
+      work(out);
+      break;
+    case phase::loading:
+      held_.push_back([this, out, work = std::move(work)]() mutable {
+        if (phase_ == phase::ready)
+          work(out);
+        else
+          out.deliver(answer<T>{wrong_});
+      });
+      break;
+    case phase::missing:
+      out.deliver(answer<T>{wrong_});
+  }
+  return out;
+}
+
+session_view session::view() const {
+  session_view out;
+  out.id = row_.id;
+  out.tenant = row_.tenant;
+  out.has_title = row_.title.has_value();
+  out.title = row_.title.value_or("");
+  out.agent_type = row_.agent_type;
+  out.status = row_.status;
+  out.created_at = row_.created_at;
+  out.message_count = static_cast<int64_t>(row_.message_count);
+  out.tokens_used = static_cast<int64_t>(row_.tokens_used);
+  return out;
+}
+
+void session::update(const update_session& ask, promise<session_view> out) {
+  sql::session_change change;
+  if (ask.set_title)
+    change.title = ask.has_title ? std::optional{ask.title} : std::nullopt;
+  if (!ask.status.empty())
+    change.status = ask.status;
+  auto query = sql::sessions::update(id_.tenant, session_id{id_.key}, change);
+  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
+  runtime::run_query(this, services_->database, std::move(query), [this, out](auto result) mutable {
+    if (auto* row = std::get_if<0>(&result)) {
+      if (!*row) {
+        out.deliver(answer<session_view>{not_found()});
+        return;
+      }
+      row_.title = (*row)->title;
+      row_.status = (*row)->status;
+      out.deliver(answer{view()});
+    } else {
+      out.deliver(answer<session_view>{refused_by_database(std::get<1>(result))});
+    }
+  });
+}
+
+void session::remove(promise<session_view> out) {
+  auto query = sql::sessions::remove(id_.tenant, key());
+  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
+  runtime::run_query(this, services_->database, std::move(query), [this, out](auto result) mutable {
+    auto* removed = std::get_if<0>(&result);
+    if (removed == nullptr) {
+      out.deliver(answer<session_view>{refused_by_database(std::get<1>(result))});
+      return;
+    }
+    if (!*removed) {
+      out.deliver(answer<session_view>{not_found()});
+      return;
+    }
+    row_.status = "closed";
+    removed_ = true;
+    for (auto& x : waiting_)
+      x.cancel = true;
+    cancel_running();
+    out.deliver(answer{view()});
+  });
+}
+
+void session::tick() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!running_ && replays_ == 0 && now - last_use_ >= limits::log_keep_ended)
+    log_->drop_before(ended_before_);
+  const bool busy = running_ || !waiting_.empty() || beginning_ || claiming_ || replays_ > 0 ||
+                    phase_ != phase::ready;
+  if (!busy && now - last_use_ >= limits::passivate_after && services_->retire(id_, address())) {
+    quit();
+    return;
+  }
+  delayed_send(this, limits::log_keep_ended, tick_message{});
+}
+
+}  // namespace kgents::actors

@@ -1,0 +1,159 @@
+#pragma once
+
+#include <caf/event_based_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/llm/provider.hpp"
+#include "actors/persona/dialogue.hpp"
+#include "protocol/entity.hpp"
+#include "protocol/messages.hpp"
+#include "runtime/attach.hpp"
+#include "runtime/database.hpp"
+#include "runtime/session_log.hpp"
+#include "sql/messages.hpp"
+#include "sql/sessions.hpp"
+#include "sql/turns.hpp"
+
+namespace kgents::actors {
+
+/// What a session needs from its node; passed in, so that a test can put its own in place.
+struct session_services {
+  caf::actor database;  ///< answers runtime::sql_call
+  runtime::session_logs* logs = nullptr;
+  bool show_at_once = false;  ///< KGENTS_STREAM_DURABILITY=memory
+
+  /// A log got chunks to be committed / got events that are shown.
+  std::function<void(const runtime::log_ptr&)> appended;
+  std::function<void(const runtime::log_ptr&)> advanced;
+
+  /// Starts the model call of a turn, which talks back to `session`.
+  std::function<caf::actor(llm::prompt ask, turn_id turn, lease_epoch epoch, caf::actor session)>
+      start_turn;
+
+  /// True when the region has forgotten the idle entity, which must quit then.
+  std::function<bool(const entity_id&, const caf::actor_addr&)> retire;
+
+  /// One running or waiting turn of the tenant: held until the turn ends. Null: the tenant has as many as its tier allows.
+  std::function<std::shared_ptr<void>(tenant_id)> turn_permit;
+
+  /// A turn ended with this status and these tokens: metrics, the tenant's month.
+  std::function<void(tenant_id, api_key_id, std::string_view status, uint64_t tokens)> turn_ended;
+};
+
+/// One chat session: its turns run one after the other, its events go into its log in one order.
+///
+/// Everything it must not lose is in PostgreSQL before anybody hears of it; the actor itself may go at any time
+/// (passivation, crash, kill -9) and the next one goes on from there, unfinished turns included.
+class session : public caf::event_based_actor {
+public:
+  session(caf::actor_config& config, entity_id id, std::shared_ptr<const session_services> services);
+
+  const char* name() const override { return "session"; }
+  caf::behavior make_behavior() override;
+
+private:
+  template <class T>
+  using promise = caf::typed_response_promise<answer<T>>;
+
+  /// A turn that is stored and not ended.
+  struct turn_state {
+    turn_id id;
+    message_id message;
+    message_id answer_id;
+    lease_epoch epoch = 0;
+    std::string user_text;
+    std::string mode;
+    std::string budget;
+    api_key_id key;
+    sql::chunked_text answer;  ///< what is in the log of it
+    std::shared_ptr<void> permit;
+
+    // Of the running one:
+    caf::actor worker;          ///< the model call, if there is one
+    uint32_t credit = 0;        ///< chunks it may still send
+    uint32_t prompt_words = 0;  ///< what a canceled one is charged for its prompt
+    bool cancel = false;        ///< asked for before it ran
+    std::optional<turn_finished> finished;
+    bool ending = false;  ///< its last transaction is under way
+    bool unsure = false;  ///< an attempt to end it may have committed
+    usage_id usage;
+    std::chrono::steady_clock::time_point began{};
+  };
+
+  // session.cpp: life cycle and what needs no turn
+  void load();
+  [[nodiscard]] session_id key() const noexcept { return session_id{id_.key}; }
+  void loaded(std::optional<sql::session_row> row);
+  void not_loaded();
+  template <class T>
+  caf::result<answer<T>> when_ready(std::function<void(promise<T>)> work);
+  [[nodiscard]] session_view view() const;
+  void update(const update_session& ask, promise<session_view> out);
+  void remove(promise<session_view> out);
+  void tick();
+  void gone(refusal why);
+  void fenced();
+  void later(std::function<void()> work);
+
+  // session_turns.cpp: messages and turns
+  void receive(send_message ask, promise<accepted> out);
+  void begin_next();
+  void begin(const send_message& ask, promise<accepted> out);
+  void begun(const send_message& ask, promise<accepted> out, sql::begun_turn x,
+             std::shared_ptr<void> permit);
+  void take_over(std::vector<sql::unfinished_turn> found);
+  void run_next();
+  void run();
+  void show_durable_part();
+  void read_history(persona::model_request ask);
+  void ask_model(const persona::model_request& ask, std::vector<sql::history_line> history);
+  void add_chunks(std::vector<std::string> texts);
+  void chunks_arrived(turn_chunks& x);
+  void chunks_refused(bool fenced);
+  void grant();
+  void finish(turn_finished x);
+  void end_running();
+  void ended(sql::answer<sql::ended_turn> out, const sql::turn_end& end);
+  void ask_whether_ended(const sql::turn_end& end);
+  void show_end(const sql::turn_end& end, const std::string& created_at);
+  void look_again();
+  bool cancel_running();
+  void cancel(turn_id which, promise<canceled> out);
+
+  // session_readers.cpp: where readers go on
+  void place_reader(const attach_reader& ask, promise<runtime::attached> out);
+  void replay(const attach_reader& ask, sql::turn_seq from, promise<runtime::attached> out);
+
+  const entity_id id_;
+  const std::shared_ptr<const session_services> services_;
+  runtime::log_ptr log_;
+
+  enum class phase : uint8_t { loading, ready, missing } phase_ = phase::loading;
+  std::vector<std::function<void()>> held_;  // until loaded; bounded by the entity's permits
+  sql::session_row row_;
+  persona::soul_state soul_;
+
+  std::optional<turn_state> running_;
+  std::deque<turn_state> waiting_;
+  std::deque<std::function<void()>> beginnings_;  // messages to be stored, one at a time
+  bool beginning_ = false;
+  bool claiming_ = false;
+  std::vector<promise<canceled>> cancelers_;  // answered when the canceled turn has ended
+  std::vector<std::function<void()>> later_;
+  refusal wrong_{503, "The session is not available. Try again.", 1, "unavailable"};
+  bool removed_ = false;
+  uint32_t replays_ = 0;  // pages being read: the log keeps its ended turns meanwhile
+  uint64_t ended_before_ = 0;  // log position behind the last ended turn
+  std::chrono::steady_clock::time_point last_use_{};
+};
+
+/// How a failed transaction is answered: 503 when PostgreSQL is away or busy, 500 when it refused (logged).
+[[nodiscard]] refusal refused_by_database(const sql::failure& why);
+
+}  // namespace kgents::actors

@@ -1,0 +1,117 @@
+// Where a session's readers go on: in its live log, or with a page of events from PostgreSQL.
+
+#include "actors/session.hpp"
+#include "runtime/limits.hpp"
+
+namespace kgents::actors {
+
+namespace limits = runtime::limits;
+
+namespace {
+
+auto soon() { return std::chrono::steady_clock::now() + limits::sql_deadline; }
+
+kgents::turn_end end_of(const sql::turn_row& row) {
+  kgents::turn_end out;
+  const bool stored = row.status != sql::turn_status::failed && !row.answer.text.empty();
+  out.answer = stored ? row.answer_id : message_id{};
+  out.text = row.answer.text;
+  out.created_at = stored ? row.ended_at.value_or(row.created_at) : "";
+  out.tokens_used = static_cast<int64_t>(row.tokens_used);
+  out.finish_reason = row.finish_reason.value_or("");
+  out.error = row.error.value_or("");
+  out.error_type = row.error_type.value_or("");
+  return out;
+}
+
+/// The events of an ended turn behind `after`, as they were when it was live.
+void append_events(std::vector<event_ptr>& out, const sql::turn_row& row, int64_t after) {
+  if (after < cursor::turn_event)
+    out.push_back(make_turn_event(row.id, row.epoch, row.message, row.mode));
+  const auto chunks = static_cast<chunk_index>(row.answer.chunks());
+  for (chunk_index i = 0; i < chunks; ++i)
+    if (after < int64_t{i})
+      out.push_back(make_chunk_event(row.id, row.epoch, i, std::string{row.answer.chunk(i)}));
+  if (after < int64_t{chunks})
+    out.push_back(row.status == sql::turn_status::failed
+                      ? make_error_event(row.id, row.epoch, chunks, end_of(row))
+                      : make_complete_event(row.id, row.epoch, chunks, end_of(row)));
+}
+
+}  // namespace
+
+void session::place_reader(const attach_reader& ask, promise<runtime::attached> out) {
+  runtime::attached here;
+  here.log = log_;
+  if (ask.live) {
+    // A running turn is heard from its start; otherwise from now on.
+    const auto start = running_ ? log_->first_of(running_->id) : std::nullopt;
+    here.position = start.value_or(log_->at().end);
+    out.deliver(answer{std::move(here)});
+    return;
+  }
+  if (const auto position = log_->behind(ask.place)) {
+    here.position = *position;
+    const auto chunks = running_ && running_->id == ask.place.turn ? running_->answer.chunks() : 0;
+    // A cursor beyond what this node ever made: shown before it was durable, and lost with its node.
+    if (running_ && running_->id == ask.place.turn &&
+        ask.place.index >= static_cast<int64_t>(chunks) && ask.place.index > 0 &&
+        !running_->finished)
+      here.backlog.push_back(make_gap_event(
+          {ask.place.turn, running_->epoch, static_cast<int64_t>(chunks) - 1}));
+    out.deliver(answer{std::move(here)});
+    return;
+  }
+  // Its turn waits, or is about to run: all of it will come through the log.
+  for (const auto& x : waiting_)
+    if (x.id == ask.place.turn) {
+      here.position = log_->at().end;
+      out.deliver(answer{std::move(here)});
+      return;
+    }
+  auto query = sql::turns::locate(id_.tenant, key(), ask.place.turn);
+  query.work.deadline = soon();
+  runtime::run_query(this, services_->database, std::move(query), [this, ask, out](auto result) mutable {
+    auto* place = std::get_if<0>(&result);
+    if (place == nullptr)
+      out.deliver(answer<runtime::attached>{refused_by_database(std::get<1>(result))});
+    else if (!*place)
+      out.deliver(answer<runtime::attached>{refusal{404, "Session not found", 0, ""}});
+    else
+      replay(ask, (*place)->seq, out);
+  });
+}
+
+void session::replay(const attach_reader& ask, sql::turn_seq from, promise<runtime::attached> out) {
+  // Turns that end while the page is read must still be in the log afterwards.
+  ++replays_;
+  auto query = sql::turns::replay(id_.tenant, key(), from - 1, limits::replay_turns);
+  query.work.deadline = soon();
+  runtime::run_query(this, services_->database, std::move(query), [this, ask, out](auto result) mutable {
+    --replays_;
+    auto* rows = std::get_if<0>(&result);
+    if (rows == nullptr) {
+      out.deliver(answer<runtime::attached>{refused_by_database(std::get<1>(result))});
+      return;
+    }
+    runtime::attached here;
+    here.log = log_;
+    // What is in the log and not in these rows began after the page was read: nothing of it is skipped.
+    here.position = log_->at().base;
+    for (const auto& row : *rows) {
+      const bool first = row.id == ask.place.turn;
+      if (ask.this_turn && !first)
+        break;
+      if (const auto held = first ? log_->behind(ask.place) : log_->first_of(row.id)) {
+        here.position = *held;  // from here on the log has it all
+        break;
+      }
+      if (!sql::ended(row.status))
+        break;  // about to run here: it will come through the log
+      append_events(here.backlog, row, first ? ask.place.index : cursor::before_turn);
+    }
+    out.deliver(answer{std::move(here)});
+  });
+}
+
+}  // namespace kgents::actors

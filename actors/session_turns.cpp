@@ -1,0 +1,505 @@
+// A session's messages and turns: stored, queued, run, ended.
+
+#include <algorithm>
+#include <ctime>
+
+#include "actors/session.hpp"
+#include "runtime/limits.hpp"
+#include "runtime/telemetry/log.hpp"
+
+namespace kgents::actors {
+
+namespace limits = runtime::limits;
+
+namespace {
+
+/// Messages of the conversation that a prompt carries.
+constexpr uint32_t history_lines = 20;
+
+/// Half of the credit: asked for while the other half is on its way, so the provider never pauses.
+constexpr uint32_t credit_low = limits::turn_credit_chunks / 2;
+
+auto soon() { return std::chrono::steady_clock::now() + limits::sql_deadline; }
+
+uint32_t words(std::string_view text) {
+  uint32_t count = 0;
+  bool inside = false;
+  for (const char c : text) {
+    const bool space = c == ' ' || c == '\n' || c == '\t' || c == '\r';
+    count += !space && !inside ? 1 : 0;
+    inside = !space;
+  }
+  return count;
+}
+
+/// PostgreSQL's text holds no NUL: what a model says of it becomes U+FFFD.
+void replace_nul(std::string& text) {
+  for (size_t at = 0; (at = text.find('\0', at)) != std::string::npos; at += 3)
+    text.replace(at, 1, "\xEF\xBF\xBD");
+}
+
+persona::local_time utc_now() {
+  const auto now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  return {static_cast<unsigned>(parts.tm_hour), static_cast<unsigned>(parts.tm_wday)};
+}
+
+}  // namespace
+
+void session::receive(send_message ask, promise<accepted> out) {
+  if (row_.status == "closed") {
+    out.deliver(answer<accepted>{refusal{409, "Session is closed", 0, "session_closed"}});
+    return;
+  }
+  if (ask.if_busy == when_busy::interrupt)
+    cancel_running();
+  beginnings_.push_back([this, ask = std::move(ask), out] { begin(ask, out); });
+  begin_next();
+}
+
+/// One message is stored at a time: PostgreSQL would serialise them on the session's row anyway, and so their order here
+/// is their order there.
+void session::begin_next() {
+  if (beginning_ || beginnings_.empty())
+    return;
+  beginning_ = true;
+  auto work = std::move(beginnings_.front());
+  beginnings_.pop_front();
+  work();
+}
+
+void session::begin(const send_message& ask, promise<accepted> out) {
+  auto permit = services_->turn_permit(id_.tenant);
+  if (permit == nullptr) {
+    out.deliver(answer<accepted>{
+        refusal{429, "Too many answers are being made for this tenant. Try again shortly.", 1,
+                "concurrency"}});
+    beginning_ = false;
+    begin_next();
+    return;
+  }
+  sql::turn_start start;
+  start.turn = turn_id{uuid::time_ordered()};
+  start.session = key();
+  start.message = message_id{uuid::time_ordered()};
+  start.answer = message_id{uuid::time_ordered()};
+  start.content = ask.text;
+  if (!ask.mode.empty())
+    start.mode = ask.mode;
+  start.budget = ask.budget;
+  start.cancel_on_disconnect = ask.cancel_on_disconnect;
+  if (!ask.key.value.is_nil())
+    start.api_key = ask.key;
+  if (!ask.idempotency_key.empty()) {
+    start.idempotency_key = ask.idempotency_key;
+    start.request_hash = ask.request_hash;
+  }
+  start.usage = usage_id{uuid::time_ordered()};
+  start.most_waiting = limits::waiting_turns;
+  start.busy = ask.if_busy == when_busy::reject ? sql::if_busy::reject : sql::if_busy::queue;
+  auto query = sql::turns::begin(id_.tenant, start);
+  query.work.deadline = soon();
+  runtime::run_query(
+      this, services_->database, std::move(query),
+      [this, ask, out, permit = std::move(permit)](auto result) mutable {
+        beginning_ = false;
+        if (auto* x = std::get_if<0>(&result)) {
+          begun(ask, out, std::move(*x), std::move(permit));
+        } else {
+          const auto& why = std::get<1>(result);
+          // It may be stored although nobody will hear of it: then its turn runs, and is there when the client looks.
+          if (why.what == sql::failure::kind::unknown_outcome ||
+              why.what == sql::failure::kind::timeout)
+            later([this] { look_again(); });
+          out.deliver(answer<accepted>{refused_by_database(why)});
+        }
+        begin_next();
+      });
+}
+
+void session::begun(const send_message& ask, promise<accepted> out, sql::begun_turn x,
+                    std::shared_ptr<void> permit) {
+  using kind = sql::begun_turn::kind;
+  const auto refuse = [&](refusal why) { out.deliver(answer<accepted>{std::move(why)}); };
+  switch (x.what) {
+    case kind::missing:
+      return refuse({404, "Session not found", 0, ""});
+    case kind::closed:
+      return refuse({409, "Session is closed", 0, "session_closed"});
+    case kind::mismatch:
+      return refuse({422, "Idempotency-Key was used before with another request", 0,
+                     "idempotency_mismatch"});
+    case kind::busy:
+      return refuse({409, "Session is busy", 0, "session_busy"});
+    case kind::full:
+      return refuse({429, "Session has too many waiting messages. Try again when it has answered.",
+                     1, "session_busy"});
+    case kind::joined:
+      out.deliver(answer{accepted{x.turn, x.message, x.epoch, true}});
+      return;
+    case kind::started:
+    case kind::queued:
+      break;
+  }
+  if (auto mode = persona::parse_mode(ask.mode))
+    soul_.active = *mode;
+  ++row_.message_count;
+  turn_state turn;
+  turn.id = x.turn;
+  turn.message = x.message;
+  turn.answer_id = x.answer;
+  turn.epoch = x.epoch;
+  turn.user_text = ask.text;
+  turn.mode = x.mode;
+  turn.budget = ask.budget;
+  turn.key = ask.key;
+  turn.permit = std::move(permit);
+  out.deliver(answer{accepted{x.turn, x.message, x.epoch, false}});
+  if (x.what == kind::started && !running_ && waiting_.empty() && !claiming_) {
+    running_ = std::move(turn);
+    run();
+  } else {
+    waiting_.push_back(std::move(turn));
+    run_next();
+  }
+}
+
+/// Turns that are stored and that nobody here works on: after an activation, or when the outcome of storing one is unknown.
+void session::take_over(std::vector<sql::unfinished_turn> found) {
+  for (auto& x : found) {
+    const auto same = [&](const turn_state& y) { return y.id == x.id; };
+    if ((running_ && same(*running_)) || std::any_of(waiting_.begin(), waiting_.end(), same))
+      continue;
+    turn_state turn;
+    turn.id = x.id;
+    turn.message = x.message;
+    turn.answer_id = x.answer_id;
+    turn.epoch = x.epoch;
+    turn.user_text = std::move(x.content);
+    turn.mode = std::move(x.mode);
+    turn.budget = std::move(x.budget);
+    turn.key = x.api_key.value_or(api_key_id{});
+    turn.answer = std::move(x.answer);
+    waiting_.push_back(std::move(turn));
+  }
+  run_next();
+}
+
+void session::look_again() {
+  auto query = sql::turns::unfinished_of(id_.tenant, key());
+  query.work.deadline = soon();
+  runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
+    if (auto* found = std::get_if<0>(&out))
+      take_over(std::move(*found));
+    else
+      later([this] { look_again(); });
+  });
+}
+
+void session::run_next() {
+  if (running_ || claiming_ || waiting_.empty())
+    return;
+  claiming_ = true;
+  auto query = sql::turns::claim(id_.tenant, waiting_.front().id);
+  query.work.deadline = soon();
+  runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
+    claiming_ = false;
+    auto* epoch = std::get_if<0>(&out);
+    if (epoch == nullptr) {
+      later([this] { run_next(); });
+      return;
+    }
+    if (*epoch) {
+      running_ = std::move(waiting_.front());
+      running_->epoch = **epoch;
+    }
+    waiting_.pop_front();
+    if (running_)
+      run();
+    else
+      run_next();  // it has ended elsewhere
+  });
+}
+
+void session::run() {
+  auto& turn = *running_;
+  turn.usage = usage_id{uuid::time_ordered()};
+  turn.began = std::chrono::steady_clock::now();
+  last_use_ = turn.began;
+  show_durable_part();
+  if (turn.cancel) {
+    cancel_running();
+    return;
+  }
+  persona::dialogue_request ask;
+  ask.message = turn.user_text;
+  ask.requested = persona::parse_mode(turn.mode);
+  ask.budget = persona::parse_budget(turn.budget).value_or(persona::budget_tier::dormant);
+  ask.now = utc_now();
+  ask.seed = std::hash<uuid>{}(turn.id.value);  // so that a continued turn chooses as it did
+  auto plan = persona::plan_reply(ask, soul_);
+  if (const auto* ready = plan.ready()) {
+    if (turn.answer.ends.empty())
+      add_chunks({ready->text});
+    finish({turn.id, turn.epoch, "stop", "", "", "", 0, ready->tokens});
+  } else {
+    read_history(*plan.question());
+  }
+}
+
+/// Opens the turn in the log, or goes on in it: with a new activation the log may hold what was shown before, and what
+/// is durable beyond that is shown now.
+void session::show_durable_part() {
+  auto& turn = *running_;
+  const auto shown = log_->shown_of(turn.id);
+  if (shown.empty())
+    log_->append_shown(make_turn_event(turn.id, turn.epoch, turn.message, turn.mode));
+  const size_t have = shown.empty() ? 0 : shown.size() - 1;
+  for (size_t i = have; i < turn.answer.chunks(); ++i)
+    log_->append_shown(make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
+                                        std::string{turn.answer.chunk(static_cast<chunk_index>(i))}));
+  // Shown before it was durable (durability `memory`): the readers have it, so the answer keeps it.
+  for (size_t i = turn.answer.chunks(); i < have; ++i) {
+    turn.answer.text += shown[i + 1]->text;
+    turn.answer.ends.push_back(static_cast<uint32_t>(turn.answer.text.size()));
+  }
+  services_->advanced(log_);
+}
+
+void session::read_history(persona::model_request ask) {
+  auto query = sql::messages::history(id_.tenant, key(), running_->id, history_lines);
+  query.work.deadline = soon();
+  runtime::run_query(this, services_->database, std::move(query),
+                     [this, ask = std::move(ask), id = running_->id](auto out) mutable {
+                       if (!running_ || running_->id != id || running_->finished)
+                         return;
+                       if (auto* lines = std::get_if<0>(&out))
+                         ask_model(ask, std::move(*lines));
+                       else
+                         later([this, ask = std::move(ask), id] {
+                           if (running_ && running_->id == id && !running_->finished)
+                             read_history(ask);
+                         });
+                     });
+}
+
+void session::ask_model(const persona::model_request& ask, std::vector<sql::history_line> history) {
+  auto& turn = *running_;
+  llm::prompt prompt;
+  prompt.system = ask.system;
+  for (auto& line : history)
+    if (line.role == "user" || line.role == "assistant")
+      prompt.messages.push_back({std::move(line.role), std::move(line.content)});
+  prompt.messages.push_back({"user", ask.user});
+  prompt.prefix = turn.answer.text;
+  prompt.mode = persona::name(ask.used);
+  prompt.deep = ask.deep;
+  prompt.temperature = ask.temperature;
+  prompt.max_tokens = ask.max_tokens;
+  for (const auto& x : prompt.messages)
+    turn.prompt_words += words(x.content);
+  turn.worker = services_->start_turn(std::move(prompt), turn.id, turn.epoch,
+                                      caf::actor_cast<caf::actor>(this));
+  monitor(turn.worker);
+  grant();
+}
+
+void session::add_chunks(std::vector<std::string> texts) {
+  auto& turn = *running_;
+  for (auto& text : texts) {
+    replace_nul(text);
+    const auto index = static_cast<chunk_index>(turn.answer.chunks());
+    turn.answer.text += text;
+    turn.answer.ends.push_back(static_cast<uint32_t>(turn.answer.text.size()));
+    log_->append_chunk(make_chunk_event(turn.id, turn.epoch, index, std::move(text)),
+                       services_->show_at_once);
+  }
+  services_->appended(log_);
+  if (services_->show_at_once)
+    services_->advanced(log_);
+}
+
+void session::chunks_arrived(turn_chunks& x) {
+  if (!running_ || running_->id != x.turn || running_->epoch != x.epoch || running_->finished)
+    return;  // of a turn that was canceled meanwhile
+  const auto count = static_cast<uint32_t>(x.texts.size());
+  running_->credit -= std::min(count, running_->credit);
+  add_chunks(std::move(x.texts));
+  // Credit comes back when what was sent is committed: so PostgreSQL's pace reaches the provider's socket.
+  if (running_->credit <= credit_low && !log_->want_commit())
+    grant();
+}
+
+void session::chunks_refused(bool by_fence) {
+  if (by_fence) {
+    fenced();
+    return;
+  }
+  // For what they contain: the turn cannot be completed, so it ends with what is durable.
+  log_->drop_uncommitted();
+  finish({running_->id, running_->epoch, "", "internal", "The answer could not be stored.", "", 0,
+          static_cast<uint32_t>(running_->answer.chunks())});
+}
+
+void session::grant() {
+  if (!running_ || running_->finished || !running_->worker)
+    return;
+  auto& turn = *running_;
+  const bool full = services_->logs->uncommitted_bytes() > limits::log_uncommitted_bytes;
+  const auto allowed = full ? limits::turn_credit_when_full : limits::turn_credit_chunks;
+  if (allowed <= turn.credit)
+    return;
+  send(turn.worker, turn_credit{allowed - turn.credit});
+  turn.credit = allowed;
+}
+
+void session::finish(turn_finished x) {
+  auto& turn = *running_;
+  turn.finished = std::move(x);
+  if (turn.worker) {
+    demonitor(turn.worker);
+    send_exit(turn.worker, caf::exit_reason::user_shutdown);
+    turn.worker = nullptr;
+  }
+  end_running();
+}
+
+void session::end_running() {
+  if (!running_ || !running_->finished || running_->ending)
+    return;
+  if (log_->want_commit())
+    return;  // called again when its last chunk is committed
+  auto& turn = *running_;
+  turn.ending = true;
+  const auto& last = *turn.finished;
+  sql::turn_end end;
+  end.turn = turn.id;
+  end.epoch = turn.epoch;
+  end.status = !last.error_type.empty()           ? sql::turn_status::failed
+               : last.finish_reason == "canceled" ? sql::turn_status::canceled
+                                                  : sql::turn_status::completed;
+  end.answer = turn.answer;
+  end.tokens_in = last.tokens_in;
+  end.tokens_out = last.tokens_out;
+  if (!last.finish_reason.empty())
+    end.finish_reason = last.finish_reason;
+  if (!last.error_type.empty()) {
+    end.error_type = last.error_type;
+    end.error = last.error;
+  }
+  if (!last.model.empty())
+    end.model = last.model;
+  end.latency = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - turn.began);
+  end.usage = turn.usage;
+  auto query = sql::turns::end(id_.tenant, end);
+  query.work.deadline = soon();
+  runtime::run_query(this, services_->database, std::move(query),
+                     [this, end = std::move(end)](auto out) { ended(std::move(out), end); });
+}
+
+void session::ended(sql::answer<sql::ended_turn> out, const sql::turn_end& end) {
+  auto& turn = *running_;
+  turn.ending = false;
+  if (auto* why = std::get_if<sql::failure>(&out)) {
+    using kind = sql::failure::kind;
+    turn.unsure = turn.unsure || why->what == kind::unknown_outcome || why->what == kind::timeout;
+    if (why->what == kind::rejected)
+      log::error("the end of a turn was refused", {{"sqlstate", why->sqlstate},
+                                                   {"session_id", id_.key.text()},
+                                                   {"error", why->message}});
+    later([this] { end_running(); });
+    return;
+  }
+  const auto& x = std::get<0>(out);
+  if (!x.fenced)
+    show_end(end, x.created_at);
+  else if (turn.unsure)
+    ask_whether_ended(end);
+  else
+    fenced();
+}
+
+/// Refused as ended already, after an attempt whose outcome is unknown: that attempt may have been the one.
+void session::ask_whether_ended(const sql::turn_end& end) {
+  running_->ending = true;
+  auto query = sql::turns::get(id_.tenant, key(), end.turn);
+  query.work.deadline = soon();
+  runtime::run_query(this, services_->database, std::move(query), [this, end](auto out) {
+    running_->ending = false;
+    auto* row = std::get_if<0>(&out);
+    if (row == nullptr)
+      later([this] { end_running(); });
+    else if (*row && (*row)->epoch == end.epoch && (*row)->status == end.status)
+      show_end(end, (*row)->ended_at.value_or(""));
+    else
+      fenced();
+  });
+}
+
+void session::show_end(const sql::turn_end& end, const std::string& created_at) {
+  auto turn = std::move(*running_);
+  running_.reset();
+  const bool stored = end.status != sql::turn_status::failed && !end.answer.text.empty();
+  const auto tokens = uint64_t{end.tokens_in} + end.tokens_out;
+  kgents::turn_end last;
+  last.answer = stored ? turn.answer_id : message_id{};
+  last.text = std::move(turn.answer.text);
+  last.created_at = stored ? created_at : "";
+  last.tokens_used = static_cast<int64_t>(tokens);
+  last.finish_reason = turn.finished->finish_reason;
+  last.error = turn.finished->error;
+  last.error_type = turn.finished->error_type;
+  const auto chunks = static_cast<chunk_index>(turn.answer.chunks());
+  log_->append_shown(end.status == sql::turn_status::failed
+                         ? make_error_event(turn.id, turn.epoch, chunks, std::move(last))
+                         : make_complete_event(turn.id, turn.epoch, chunks, std::move(last)));
+  services_->advanced(log_);
+  if (stored) {
+    ++row_.message_count;
+    row_.tokens_used += tokens;
+  }
+  // The turn before this one has been read by all who are not far behind.
+  if (replays_ == 0 && log_->held_bytes() > limits::log_keep_bytes)
+    log_->drop_before(ended_before_);
+  ended_before_ = log_->at().end;
+  last_use_ = std::chrono::steady_clock::now();
+  services_->turn_ended(id_.tenant, turn.key, sql::name(end.status), tokens);
+  for (auto& out : std::exchange(cancelers_, {}))
+    out.deliver(answer{canceled{turn.id}});
+  run_next();
+}
+
+/// False when nothing runs that could still be canceled.
+bool session::cancel_running() {
+  if (!running_ || running_->finished)
+    return false;
+  auto& turn = *running_;
+  finish({turn.id, turn.epoch, "canceled", "", "", "", turn.prompt_words,
+          static_cast<uint32_t>(turn.answer.chunks())});
+  return true;
+}
+
+void session::cancel(turn_id which, promise<canceled> out) {
+  const bool any = which.value.is_nil();
+  if (running_ && (any || running_->id == which)) {
+    const bool ending = running_->finished.has_value();
+    if (ending && running_->finished->finish_reason != "canceled") {
+      out.deliver(answer{canceled{}});  // it has ended by itself
+      return;
+    }
+    cancelers_.push_back(out);
+    cancel_running();
+    return;
+  }
+  for (auto& x : waiting_)
+    if (any || x.id == which) {
+      x.cancel = true;
+      out.deliver(answer{canceled{x.id}});
+      return;
+    }
+  out.deliver(answer{canceled{}});
+}
+
+}  // namespace kgents::actors
