@@ -57,7 +57,7 @@ size_wanted size_of_answer(std::string_view message, bool deep, random_choice& r
     const auto words = 340 + random.below(220);
     return {words, std::clamp<size_t>(words / words_per_long_paragraph, 4, 7)};
   }
-  return {50, 1 + random.below(2)};
+  return {52 + random.below(26), 1 + random.below(2)};
 }
 
 /// Deals out sentences, each once before any comes again, in an order of its own each time round.

@@ -26,12 +26,11 @@ constexpr size_t max_embedded_words = 8'000;
 /// does not change an answer. `history_length` is the number of messages before this one. How long
 /// it gets:
 ///
-///  - "about N words", "N tokens" (also "1,000 words", "300-word") in the text: N words, N ≤ 8,000,
-///  give or take 20; a
-///    chunk is a word, so N is also the number of chunks;
-///  - `deep`, or the text asks for depth ("in depth", "in detail", "essay", "long", "thoroughly",
-///  "paragraphs" …): 300 to
-///    600 words in 4 to 7 paragraphs;
+///  - "about N words", "N tokens", "1,000 words", "300-word" in the text: N words, N ≤ 8,000, give
+///    or take 20; a chunk is a word, so N is also the number of chunks;
+///  - `deep`, or a text that asks for depth ("in depth", "in detail", "essay", "long",
+///  "thoroughly",
+///    "paragraphs" …): 300 to 600 words in 4 to 7 paragraphs;
 ///  - otherwise 40 to 90 words in one or two paragraphs.
 ///
 /// Never empty. Pure and thread-safe; some 10 µs for 60 words.

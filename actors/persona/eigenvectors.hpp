@@ -35,8 +35,8 @@ struct axis_position {
 
 /// One change of an axis; `absolute` beats `delta`.
 struct axis_change {
-  std::optional<double> delta;
-  std::optional<double> absolute;
+  std::optional<double> delta{};
+  std::optional<double> absolute{};
   double confidence_delta = 0;
 };
 

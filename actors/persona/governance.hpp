@@ -23,10 +23,10 @@ namespace kgents::persona {
 //     without a model: evaluate_keywords
 
 struct governance_request {
-  std::string action;
-  std::string reason;
+  std::string action{};
+  std::string reason{};
   double severity = 0.5;
-  std::string token_id;  ///< see `governance_token`
+  std::string token_id{};  ///< see `governance_token`
 };
 
 /// "api_{user}_{first 20 code points of the action}".

@@ -9,15 +9,15 @@ namespace kgents::persona {
 
 /// What a soul starts from. Configurable: every list may be replaced, or be empty.
 struct persona_seed {
-  std::vector<std::string> values;
-  std::vector<std::string> dislikes;
-  std::vector<std::string> communication;
+  std::vector<std::string> values{};
+  std::vector<std::string> dislikes{};
+  std::vector<std::string> communication{};
 
-  std::vector<std::string> thinking_patterns;
-  std::vector<std::string> decision_patterns;
-  std::vector<std::string> communication_patterns;
+  std::vector<std::string> thinking_patterns{};
+  std::vector<std::string> decision_patterns{};
+  std::vector<std::string> communication_patterns{};
 
-  std::vector<std::string> interests;
+  std::vector<std::string> interests{};
 };
 
 /// K's own seed (agentese.md 18.6).

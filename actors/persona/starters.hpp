@@ -23,7 +23,7 @@ struct starter_context {
   std::string_view wild_idea = "the idea you have told nobody";
   std::string_view unrelated_domain = "gardening";
   std::string_view current_assumption = "the thing everyone around you takes for granted";
-  std::optional<unsigned> hour;  ///< 0–23, the reader's clock: "today" becomes the time of day
+  std::optional<unsigned> hour{};  ///< 0–23, the reader's clock: "today" becomes the time of day
 };
 
 /// The starter with its placeholders filled and "today" adapted: before 06 "tonight", before 12

@@ -14,18 +14,21 @@ constexpr size_t most_topic_letters = 24;
 
 // Long enough to look telling, but not telling, or about the answer rather than its subject.
 // Sorted.
-constexpr std::array<std::string_view, 74> empty_words{
-    "about",    "above",   "after",      "again",      "almost",    "already",  "although",
-    "always",   "another", "answer",     "anything",   "around",    "because",  "become",
-    "before",   "being",   "below",      "between",    "cannot",    "could",    "detail",
-    "detailed", "details", "different",  "doing",      "during",    "either",   "enough",
-    "essay",    "every",   "everything", "explain",    "getting",   "going",    "having",
-    "however",  "instead", "itself",     "myself",     "never",     "nothing",  "often",
-    "other",    "others",  "paragraph",  "paragraphs", "perhaps",   "please",   "quite",
-    "rather",   "really",  "should",     "since",      "something", "still",    "their",
-    "there",    "these",   "thing",      "things",     "think",     "thinking", "those",
-    "though",   "through", "tokens",     "toward",     "under",     "using",    "where",
-    "whether",  "which",   "words",      "would"};
+constexpr std::array<std::string_view, 93> empty_words{
+    "about",      "above",   "after",     "again",     "almost",    "already",    "although",
+    "always",     "another", "answer",    "anything",  "around",    "because",    "become",
+    "before",     "being",   "below",     "between",   "cannot",    "compare",    "could",
+    "deeper",     "depth",   "describe",  "detail",    "detailed",  "details",    "different",
+    "discuss",    "doing",   "during",    "either",    "enough",    "essay",      "every",
+    "everything", "explain", "getting",   "going",     "having",    "however",    "instead",
+    "itself",     "longer",  "makes",     "maybe",     "might",     "myself",     "never",
+    "nothing",    "often",   "other",     "others",    "paragraph", "paragraphs", "perhaps",
+    "please",     "quite",   "rather",    "really",    "shall",     "should",     "since",
+    "something",  "still",   "summarise", "summarize", "their",     "there",      "these",
+    "thing",      "things",  "think",     "thinking",  "thorough",  "thoroughly", "those",
+    "though",     "through", "tokens",    "toward",    "under",     "until",      "using",
+    "wants",      "where",   "whether",   "which",     "while",     "without",    "words",
+    "would",      "write"};
 
 static_assert(std::is_sorted(empty_words.begin(), empty_words.end()));
 
