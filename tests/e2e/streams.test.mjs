@@ -8,17 +8,22 @@ import { call, caller, isFinal } from '../support/http.mjs';
 import { startProvider, words } from '../support/providers.mjs';
 import { openDatabase, startDev } from '../support/server.mjs';
 import { addKey, newTenant } from '../support/tenants.mjs';
+import { until } from '../support/wait.mjs';
 import { openSocket } from '../support/websocket.mjs';
 
 let provider;
 let server;
 let db;
 let who;
+let quiet;
 before(async () => {
   provider = await startProvider();
   server = await startDev({ env: { ...provider.openai(), KGENTS_LLM: 'openai,embedded' } });
   db = await openDatabase(server.stateDir);
   who = caller(server, (await newTenant(db)).key);
+  // Opened first and looked at last, so that their silence costs the run no time of its own.
+  const idle = await who.session();
+  quiet = { stream: await who.stream(streamPath(idle)), socket: await openSocket(server, idle, { key: who.key }) };
 });
 after(async () => {
   await db?.end();
@@ -286,6 +291,12 @@ test('a key that may only read follows over WebSocket and may not write', async 
 });
 
 
+
+test('a silent SSE stream carries comments, a silent WebSocket pings', async () => {
+  await until(() => quiet.stream.comments.length > 0, 'a comment');
+  await until(() => quiet.socket.pings > 0, 'a ping');
+  assert.equal(quiet.stream.seen.length, 0, 'and no events');
+});
 
 test('a drain ends SSE streams with reconnect and WebSockets with 1012', async () => {
   const session = await who.session();
