@@ -46,6 +46,9 @@ struct failure {
   error_type type = error_type::internal;
   std::string message;                        ///< safe to show; no key, no body of the provider
   uint32_t retry_after_seconds = 0;           ///< from the provider's 429; 0: none
+  /// It refused this very request (too long, malformed) and is well otherwise: no news for its circuit breaker, or one
+  /// tenant's bad prompts would take it away from all the others.
+  bool fault_of_request = false;
 };
 
 struct usage {
@@ -62,20 +65,21 @@ struct completion {
 
 /// Where a stream's events go; called on the I/O thread of the stream, never from inside `start`.
 struct sink {
-  std::function<void(std::string text)> delta;   ///< valid UTF-8, not empty, at most `max_delta_bytes`
+  std::function<void(std::string text)> delta;   ///< valid UTF-8 without NUL, 1 to `max_delta_bytes` bytes
   std::function<void(completion)> done;          ///< last
   std::function<void(failure)> failed;           ///< or last
 };
 
 constexpr size_t max_delta_bytes = 4096;  ///< larger deltas of a provider are split at code point boundaries
 
-/// One running answer. Owned by its turn; destroying or cancelling it closes the socket, and nothing is called after.
+/// One running answer. Owned by its turn; destroying it cancels: the socket is closed, and nothing is called after.
+/// Used and destroyed only on its I/O thread; from inside a sink's function both are allowed.
 class stream {
 public:
   virtual ~stream() = default;
 
   /// Allows `n` more deltas. Without credit the provider's socket is not read, so TCP pushes back; a stream starts
-  /// with none. Time without credit does not count against the deadline between chunks.
+  /// with none. Time without credit does not count against the deadline between chunks. Calls nothing itself.
   virtual void grant(uint32_t n) = 0;
 };
 
@@ -91,6 +95,7 @@ class provider {
 public:
   virtual ~provider() = default;
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+  [[nodiscard]] virtual std::string_view model() const noexcept { return name(); }
 
   /// Begins one answer on `thread` (which calls this). Errors arrive through `out.failed`, later.
   [[nodiscard]] virtual std::unique_ptr<stream> start(runtime::io_thread& thread, prompt ask,
