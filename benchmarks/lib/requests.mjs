@@ -1,6 +1,10 @@
 // A GET under load, side by side with the bare Beast server.
 import { interleave, load, median, ratioOf } from './tools.mjs';
 
+const rate = (each) => each.rate;
+const cpu = (each) => (each.cpu.server / each.requests) * 1e6;
+const busy = (each) => each.cpu.server / each.cpu.seconds;
+
 /// Reports rate and CPU of `ours.options` against `beast.options` (both options of http_load).
 export async function compareRequests({ rounds, seconds, clientCore }, report, { ours, beast, figure, goal }) {
   const measure = ({ server, options }) =>
@@ -11,20 +15,18 @@ export async function compareRequests({ rounds, seconds, clientCore }, report, {
     );
   await measure(ours); // caches, allocator
   const results = await interleave({ ours: () => measure(ours), beast: () => measure(beast) }, rounds);
-  const rate = ratioOf(results.ours, results.beast, (each) => each.rate);
-  const cpu = (each) => (each.cpu.server / each.requests) * 1e6;
+  // A rate says how much a server can do only if it was busy; on a shared machine its CPU time says it better.
+  const saturated = [...results.ours, ...results.beast].every((each) => busy(each) >= 0.9);
+  const speed = ratioOf(results.ours, results.beast, rate);
   const work = ratioOf(results.beast, results.ours, cpu);
-  const busy = (list) => median(list.map((each) => (each.cpu.server / each.cpu.seconds) * 100)).toFixed(0);
-  const show = (list) =>
-    `${(median(list.map((each) => each.rate)) / 1e3).toFixed(1)} k/s, core ${busy(list)} %, p50 ${median(list.map((each) => each.whole.p50_us)).toFixed(0)} µs, ` +
-    `p99 ${median(list.map((each) => each.whole.p99_us)).toFixed(0)} µs`;
+  const ratio = saturated ? speed.ratio : work.ratio;
   report({
     figure,
     ours: show(results.ours),
     peers: `Beast ${show(results.beast)}`,
-    result: `${rate.text} ×`,
+    result: saturated ? `${speed.text} × the rate` : `${work.text} × by CPU time (rate ${speed.text}, core not busy)`,
     goal: `≥ ${goal} ×`,
-    met: rate.ratio >= goal,
+    met: ratio >= goal,
   });
   report({
     figure: `${figure}, CPU`,
@@ -32,4 +34,12 @@ export async function compareRequests({ rounds, seconds, clientCore }, report, {
     peers: `Beast ${median(results.beast.map(cpu)).toFixed(1)} µs`,
     result: `Beast needs ${work.text} of it`,
   });
+}
+
+function show(list) {
+  const of = (figure, digits = 0) => median(list.map(figure)).toFixed(digits);
+  const p50 = of((each) => each.whole.p50_us);
+  const p99 = of((each) => each.whole.p99_us);
+  const share = of((each) => busy(each) * 100);
+  return `${of((each) => rate(each) / 1e3, 1)} k/s, core ${share} %, p50 ${p50} µs, p99 ${p99} µs`;
 }

@@ -12,6 +12,7 @@ export async function startKgentsd({ core, threads, env = {}, stateDir, key, cou
   const state = stateDir ?? mkdtempSync(join(scratch, 'state-'));
   chmodSync(state, 0o711);
   const counter = join(scratch, `writes-${randomUUID()}`);
+  if (counted) writeFileSync(counter, Buffer.alloc(16));
   const settings = {
     LOG_LEVEL: 'WARN',
     KGENTS_EMBEDDED_TOKENS_PER_SECOND: 0,

@@ -171,7 +171,8 @@ private:
     end(sum_.tokens - before);
   }
 
-  // A fixed rate whatever the server does. With --pause, nobody reads for that long.
+  // A fixed rate whatever the server does. With --pause, nobody reads for that long, and what
+  // gathered meanwhile is all that follows.
   void open() {
     const auto total_rate = given_.number("rate", 50) * static_cast<double>(channels());
     const auto interval = static_cast<std::uint64_t>(1e9 / total_rate);
@@ -195,6 +196,7 @@ private:
       for (auto& each : followers_)
         each->pause();
       poll_for(static_cast<double>(pause_ns) / 1e9);
+      due = 0;  // what follows is the backlog alone
       for (auto& each : followers_)
         each->resume();
     }

@@ -11,7 +11,7 @@ export default async function backlog({ serverCore, clientCore }, report) {
     {
       mode: 'open',
       connections: 20,
-      rate: 2000,
+      rate: 4000,
       settle: 0,
       pause: 1,
       duration: 1,
@@ -25,7 +25,7 @@ export default async function backlog({ serverCore, clientCore }, report) {
   await paused.stop();
   const each = (after.events - before.events) / (after.writes - before.writes);
   report({
-    figure: '20 clients paused for 1 s at 2,000 tokens/s: events a write',
+    figure: '20 clients paused for 1 s at 4,000 tokens/s: events a write',
     ours: `${after.events - before.events} events in ${after.writes - before.writes} writes, ${run.lost} lost`,
     result: each.toFixed(1),
     goal: '≥ 4, nothing lost',
@@ -54,7 +54,7 @@ export default async function backlog({ serverCore, clientCore }, report) {
   const replayed = (end.events - start.events) / (end.writes - start.writes);
   report({
     figure: `replay of ${first.chunks - 1} events to 20 clients: events a write`,
-    ours: `${end.events - start.events} events in ${end.writes - start.writes} writes, ${(replay.events / replay.seconds / 1e3).toFixed(0)} k events/s`,
+    ours: `${end.events - start.events} events in ${end.writes - start.writes} writes`,
     result: replayed.toFixed(1),
     goal: '≥ 4, nothing lost',
     met: replayed >= 4 && replay.events === 20 * (first.chunks - 1),

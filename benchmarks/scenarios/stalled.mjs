@@ -25,9 +25,6 @@ export default async function stalled({ rounds, seconds, serverCore, clientCore 
   );
   await kgentsd.stop();
   await beast.stop();
-  const p99 = (each) => each.latency.p99_us;
-  const show = (list) =>
-    `p50 ${(median(list.map((each) => each.latency.p50_us)) / 1e3).toFixed(2)}, p99 ${(median(list.map(p99)) / 1e3).toFixed(2)} ms`;
   const worse = ratioOf(results.stuck, results.calm, p99);
   const lost = [...results.stuck, ...results.calm].reduce((sum, each) => sum + each.lost + each.out_of_order, 0);
   report({
@@ -38,4 +35,11 @@ export default async function stalled({ rounds, seconds, serverCore, clientCore 
     goal: '≤ 1.5 ×, nothing lost',
     met: worse.ratio <= 1.5 && lost === 0,
   });
+}
+
+const p99 = (each) => each.latency.p99_us;
+
+function show(list) {
+  const half = median(list.map((each) => each.latency.p50_us)) / 1e3;
+  return `p50 ${half.toFixed(2)}, p99 ${(median(list.map(p99)) / 1e3).toFixed(2)} ms`;
 }

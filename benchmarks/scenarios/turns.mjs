@@ -21,13 +21,15 @@ export default async function turns({ rounds, seconds }, report) {
   for (let i = 0; i < rounds; ++i) results.push(await measure());
   await kgentsd.stop();
   const of = (figure) => median(results.map(figure));
+  const p50 = of((each) => each.whole.p50_us / 1e3).toFixed(1);
+  const p99 = of((each) => each.whole.p99_us / 1e3).toFixed(1);
+  const cpu = (who) => of((each) => (each.cpu[who] / each.requests) * 1e6).toFixed(0);
+  const rate = of((each) => each.rate);
   report({
     figure: 'turns a second, 64 in flight, 640 sessions',
-    ours:
-      `p50 ${of((each) => each.whole.p50_us / 1e3).toFixed(1)} ms, p99 ${of((each) => each.whole.p99_us / 1e3).toFixed(1)} ms; CPU a turn ` +
-      `${of((each) => (each.cpu.server / each.requests) * 1e6).toFixed(0)} µs, PostgreSQL ${of((each) => (each.cpu.postgres / each.requests) * 1e6).toFixed(0)} µs`,
-    result: of((each) => each.rate).toFixed(0),
+    ours: `p50 ${p50} ms, p99 ${p99} ms; CPU a turn ${cpu('server')} µs, PostgreSQL ${cpu('postgres')} µs`,
+    result: rate.toFixed(0),
     goal: '≥ 1000',
-    met: of((each) => each.rate) >= 1000,
+    met: rate >= 1000,
   });
 }
