@@ -217,8 +217,9 @@ BEGIN
     PERFORM FROM kg.sessions s WHERE s.id = v_turn.session_id FOR NO KEY UPDATE;
     UPDATE kg.turns t
        SET status = p_status,
-           chunks = coalesce(cardinality(p_chunk_ends),
-                             (SELECT count(*)::integer FROM kg.turn_chunks c WHERE c.turn_id = p_turn)),
+           -- What can be read afterwards: the message's chunks, or the rows that a failed turn leaves.
+           chunks = CASE WHEN v_answered AND p_chunk_ends IS NOT NULL THEN cardinality(p_chunk_ends)
+                         ELSE (SELECT count(*)::integer FROM kg.turn_chunks c WHERE c.turn_id = p_turn) END,
            tokens_in = coalesce(p_tokens_in, 0),
            tokens_out = coalesce(p_tokens_out, 0),
            finish_reason = p_finish,
