@@ -175,7 +175,7 @@ CAF_TEST(use of a key is added up and its operations of today are counted) {
   auto first = start(session());
   first.api_key = key;
   ask(turns::begin(tenant, first));
-  CAF_CHECK_EQUAL(ask(keys::ops_today(tenant, key)), before + 1);
+  CAF_CHECK(ask(keys::ops_today(tenant, key)) == before + 1);
 }
 
 CAF_TEST(a session is created with its usage and read back) {
@@ -194,7 +194,7 @@ CAF_TEST(a session is created with its usage and read back) {
   CAF_REQUIRE(found.has_value());
   CAF_CHECK_EQUAL(found->created_at, created.created_at);
   const auto period = created.created_at.substr(0, 7);
-  CAF_CHECK_EQUAL(ask(usage::summary(tenant, period)).events, 1u);
+  CAF_CHECK(ask(usage::summary(tenant, period)).events == 1u);
   const tenant_id stranger{uuid::random()};
   CAF_CHECK(!ask(sessions::get(stranger, made.id)));
 }
@@ -226,7 +226,7 @@ CAF_TEST(a session changes only in what is given and is hidden once removed) {
   CAF_CHECK(!ask(sessions::remove(tenant, id)));
   CAF_CHECK(!ask(sessions::get(tenant, id)));
   CAF_CHECK(!ask(sessions::update(tenant, id, {})));
-  CAF_CHECK_EQUAL(ask(sessions::list(tenant, 10, 0)).total, 0u);
+  CAF_CHECK(ask(sessions::list(tenant, 10, 0)).total == 0u);
   CAF_CHECK(!ask(messages::list(tenant, id, 10, 0)).session_exists);
 }
 
@@ -259,7 +259,7 @@ CAF_TEST(a turn goes from its message to its answer) {
   CAF_CHECK(page.messages[1].id == begun.answer && page.messages[1].turn == begun.turn);
   CAF_CHECK_EQUAL(page.messages[1].tokens_used, 7u);
   CAF_CHECK_EQUAL(page.messages[1].created_at, done.created_at);
-  CAF_CHECK_EQUAL(ask(tenants::get(tenant))->tokens_used_month, 7u);
+  CAF_CHECK(ask(tenants::get(tenant))->tokens_used_month == 7u);
 }
 
 CAF_TEST(an empty page still knows the session and its total) {
@@ -336,12 +336,12 @@ CAF_TEST(who claims a turn is its only writer) {
   const auto turn = start(id);
   ask(turns::begin(tenant, turn));
   append(turn.turn, 1, {"a"});
-  CAF_CHECK_EQUAL(ask(turns::claim(tenant, turn.turn)).value_or(0), 2u);
+  CAF_CHECK(ask(turns::claim(tenant, turn.turn)).value_or(0) == 2u);
   CAF_CHECK(append(turn.turn, 1, {"x"}, 1) == std::vector{turn.turn});
   CAF_CHECK(append(turn.turn, 2, {"b"}, 1).empty());
   CAF_CHECK(append(turn.turn, 2, {"repeated"}, 1).empty());
   CAF_CHECK(ask(turns::end(tenant, end(turn.turn, 1, {"x", {1}}))).fenced);
-  CAF_CHECK_EQUAL(ask(turns::get(tenant, id, turn.turn))->answer.text, "ab");
+  CAF_CHECK(ask(turns::get(tenant, id, turn.turn))->answer.text == "ab");
   ask(turns::end(tenant, end(turn.turn, 2, {"ab", {1, 2}})));
   CAF_CHECK(!ask(turns::claim(tenant, turn.turn)));
 }
@@ -410,7 +410,7 @@ CAF_TEST(usage with the same id counts once) {
   const auto sum = ask(usage::summary(tenant, period));
   CAF_CHECK_EQUAL(sum.events, 1u);
   CAF_CHECK_EQUAL(sum.tokens_in, 5u);
-  CAF_CHECK_EQUAL(ask(usage::summary(tenant, "2001-01")).events, 0u);
+  CAF_CHECK(ask(usage::summary(tenant, "2001-01")).events == 0u);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
