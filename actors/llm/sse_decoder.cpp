@@ -1,5 +1,6 @@
 #include "actors/llm/sse_decoder.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace kgents::llm {
@@ -7,7 +8,7 @@ namespace kgents::llm {
 void sse_decoder::feed(std::string_view bytes) {
   if (at_ > 0) {
     buffer_.erase(0, at_);
-    scanned_ -= at_;
+    scanned_ -= std::min(at_, scanned_);
     at_ = 0;
   }
   buffer_ += bytes;
