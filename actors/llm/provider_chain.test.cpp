@@ -78,7 +78,7 @@ struct fixture {
     answer = chain.start(thread, hello(), result.into());
     answer->grant(10);
   }
-  void settle() { run_while_busy(thread, 0ms); }
+  void settle() { thread.context().poll(); }
 
   // One answer that both providers fail.
   void fail_both(error_type type = error_type::provider_unavailable) {
