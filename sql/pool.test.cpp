@@ -92,10 +92,19 @@ struct fixture {
       thread.join();
   }
 
-  pool& start() {
+  pool& create() {
     pool_ = std::make_unique<pool>(context, options);
-    thread = std::thread{[this] { context.run(); }};
     return *pool_;
+  }
+
+  void serve() {
+    thread = std::thread{[this] { context.run(); }};
+  }
+
+  pool& start() {
+    auto& result = create();
+    serve();
+    return result;
   }
 
   static outcome await(std::future<outcome> x) {
@@ -145,7 +154,7 @@ failure refusal(const outcome& x) {
 
 CAF_TEST_FIXTURE_SCOPE(pool_tests, fixture)
 
-CAF_TEST(each statement answers with its rows and NULL stays NULL) {
+CAF_TEST(each statement answers with its rows and nulls stay nulls) {
   start();
   const auto result = run({.statements = {{"SELECT $1::int + 1, $2::text", {"41", std::nullopt}},
                                           {"SELECT 'a' WHERE false", {}},
@@ -220,7 +229,7 @@ CAF_TEST(a value that cannot be sent is refused and not cut) {
 
 CAF_TEST(ten thousand transactions at once all commit in far fewer round trips) {
   options.max_queued = 10'000;
-  auto& x = start();
+  auto& x = create();
   std::latch done{10'000};
   std::atomic<int> good = 0;
   std::vector<std::thread> threads;
@@ -232,8 +241,9 @@ CAF_TEST(ten thousand transactions at once all commit in far fewer round trips) 
           done.count_down();
         });
     });
-  for (auto& thread : threads)
-    thread.join();
+  for (auto& submitter : threads)
+    submitter.join();
+  serve();  // only now, so that it cannot keep pace with them one by one
   done.wait();
   CAF_CHECK_EQUAL(good, 10'000);
   CAF_CHECK_EQUAL(admin{"pool_test"}.run("SELECT count(*) FROM kg.numbers"), "10000");
@@ -242,7 +252,7 @@ CAF_TEST(ten thousand transactions at once all commit in far fewer round trips) 
   CAF_CHECK_EQUAL(stats.failed, 0u);
   CAF_CHECK_EQUAL(stats.queued, 0u);
   CAF_CHECK_EQUAL(stats.in_flight, 0u);
-  CAF_CHECK_LESS(stats.round_trips, 5'000u);
+  CAF_CHECK_LESS(stats.round_trips, 1'000u);
 }
 
 CAF_TEST(a full queue refuses at once and what was queued still runs) {
