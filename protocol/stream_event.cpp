@@ -103,7 +103,15 @@ std::string_view stream_event::websocket_text() const {
     *fresh += '"';
   }
   *fresh += ',';
-  *fresh += data().substr(1);
+  if (kind_ == event_kind::error) {  // its data has a `type` of its own
+    *fresh += R"("error":)";
+    append_json_string(*fresh, end->error);
+    *fresh += R"(,"error_type":)";
+    append_json_string(*fresh, end->error_type);
+    *fresh += '}';
+  } else {
+    *fresh += data().substr(1);
+  }
   const std::string* expected = nullptr;
   if (websocket_.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel))
     return *fresh.release();

@@ -38,7 +38,8 @@ public:
   [[nodiscard]] std::string_view http_chunk() const noexcept { return wire_; }
   /// The SSE frame alone, for a client without chunked encoding.
   [[nodiscard]] std::string_view sse() const noexcept;
-  /// The WebSocket text: `type`, `id`, `turn_id`, then the members of the data. Made when first asked for; any thread.
+  /// The WebSocket text: `type`, `id`, `turn_id`, then the members of the data (the `type` of an error as `error_type`).
+  /// Made when first asked for; any thread.
   [[nodiscard]] std::string_view websocket_text() const;
 
   /// Raw text of a chunk: what the log writer stores.

@@ -23,7 +23,7 @@ CAF_TEST(a chunk is one SSE frame in one HTTP chunk) {
   CAF_CHECK_EQUAL(std::string{e->http_chunk()}, as_http_chunk(frame));
 }
 
-CAF_TEST(a WebSocket text has type and id and turn and the data's members) {
+CAF_TEST(a WebSocket text has type and id and turn and the members of the data) {
   const auto v = boost::json::parse(make_chunk_event(turn, 3, 7, "x")->websocket_text());
   CAF_CHECK(v.at("type") == "chunk");
   CAF_CHECK(v.at("id") == "0193a5b0-0000-7000-8000-0000000000ff:3:7");

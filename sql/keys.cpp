@@ -60,11 +60,18 @@ query<std::optional<resolved_key>> resolve(std::string_view hash) {
   return {{.statements = {{text, {std::string{hash}}}}, .read_only = true}, parse_resolved};
 }
 
-query<uint64_t> ops_today(tenant_id tenant, api_key_id key) {
-  return {{.tenant = tenant,
-           .statements = {{"SELECT kg.ops_today($1)", {value(key)}}},
-           .read_only = true},
-          [](std::vector<rows>& all) { return count_at<uint64_t>(all[0], 0, 0); }};
+query<key_usage> usage_of(tenant_id tenant, api_key_id key) {
+  constexpr std::string_view text =
+      "SELECT kg.ops_today($1), coalesce(sum(tokens_in + tokens_out) FILTER (WHERE created_at >= "
+      "date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'), 0), "
+      "coalesce(sum(tokens_in + tokens_out), 0) FROM kg.usage_events "
+      "WHERE api_key_id = $1 AND tenant_id = kg.current_tenant_id() "
+      "AND billing_period = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')";
+  return {{.tenant = tenant, .statements = {{text, {value(key)}}}, .read_only = true},
+          [](std::vector<rows>& all) {
+            return key_usage{count_at<uint64_t>(all[0], 0, 0), count_at<uint64_t>(all[0], 0, 1),
+                             count_at<uint64_t>(all[0], 0, 2)};
+          }};
 }
 
 query<nothing> touch(tenant_id tenant, api_key_id key, uint64_t uses) {

@@ -47,8 +47,13 @@ namespace keys {
 /// tenant is returned.
 [[nodiscard]] query<std::optional<resolved_key>> resolve(std::string_view hash);
 
-/// Metered operations of this key since midnight UTC.
-[[nodiscard]] query<uint64_t> ops_today(tenant_id tenant, api_key_id key);
+/// What a key has used, by its usage events.
+struct key_usage {
+  uint64_t operations_today = 0;  ///< metered ones, since midnight UTC
+  uint64_t tokens_today = 0;
+  uint64_t tokens_month = 0;
+};
+[[nodiscard]] query<key_usage> usage_of(tenant_id tenant, api_key_id key);
 
 /// Adds to the key's use count and stamps its last use. Sum up in process and flush at most every
 /// 10 s a key.

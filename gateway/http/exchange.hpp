@@ -127,6 +127,9 @@ public:
   virtual void on_gone(std::function<void()> f) = 0;
 
   [[nodiscard]] virtual bool gone() const noexcept = 0;
+
+  /// The application's own, kept with the request.
+  std::shared_ptr<void> context;
 };
 
 /// What the server does with requests. Called on I/O threads, several at once; must not block or throw.

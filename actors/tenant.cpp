@@ -1,0 +1,106 @@
+#include "actors/tenant.hpp"
+
+#include "actors/session.hpp"
+#include "runtime/limits.hpp"
+
+namespace kgents::actors {
+
+namespace limits = runtime::limits;
+
+namespace {
+
+struct idle_check {};
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, idle_check&) {
+  return f();
+}
+
+/// Longer than a key stays cached, so a gate outlives the cached copies that use it.
+constexpr auto check_every = std::chrono::minutes{10};
+
+auto wall() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
+runtime::key_limits limits_of(const sql::resolved_key& x) {
+  return {x.requests_per_minute, x.burst, x.requests_per_hour, x.operations_per_day,
+          x.tokens_limit_month};
+}
+
+}  // namespace
+
+tenant::tenant(caf::actor_config& config, entity_id id,
+               std::shared_ptr<const tenant_services> services)
+    : caf::event_based_actor(config), id_{id}, services_{std::move(services)} {}
+
+caf::behavior tenant::make_behavior() {
+  set_default_handler(caf::drop);
+  delayed_send(this, check_every, idle_check{});
+  return {
+      [this](const open_key& x) -> caf::result<answer<key_lease>> {
+        auto out = make_response_promise<answer<key_lease>>();
+        if (keys_.contains(x.key->key)) {
+          opened(*x.key, out);
+          return out;
+        }
+        auto query = sql::tenants::get(id_.tenant);
+        query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
+        runtime::run_query(this, services_->database, std::move(query),
+                           [this, key = x.key, out](auto result) mutable {
+                             auto* row = std::get_if<0>(&result);
+                             if (row == nullptr)
+                               out.deliver(
+                                   answer<key_lease>{refused_by_database(std::get<1>(result))});
+                             else if (!*row)
+                               out.deliver(answer<key_lease>{
+                                   refusal{401, "Tenant context required", 0, ""}});
+                             else
+                               fill(*key, **row, out);
+                           });
+        return out;
+      },
+      [this](idle_check) {
+        // A gate that only we hold is nobody's: a key that comes back is counted from PostgreSQL again.
+        std::erase_if(keys_, [](const auto& x) { return x.second.use_count() == 1; });
+        if (keys_.empty() && services_->retire(id_, address()))
+          quit();
+        else
+          delayed_send(this, check_every, idle_check{});
+      },
+  };
+}
+
+void tenant::fill(const sql::resolved_key& key, const sql::tenant_row& row, promise out) {
+  auto query = sql::keys::usage_of(id_.tenant, key.key);
+  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
+  runtime::run_query(
+      this, services_->database, std::move(query), [this, key, row, out](auto result) mutable {
+        auto* used = std::get_if<0>(&result);
+        if (used == nullptr) {
+          out.deliver(answer<key_lease>{refused_by_database(std::get<1>(result))});
+          return;
+        }
+        auto month = services_->gates->of(id_.tenant, row.tier)->tokens;
+        if (key.tokens_limit_month == row.tokens_limit_month) {
+          month->set(row.tokens_used_month, wall());
+        } else {
+          month = std::make_shared<runtime::month_tokens>();
+          month->set(used->tokens_month, wall());
+        }
+        keys_.try_emplace(key.key, std::make_shared<runtime::key_gate>(
+                                       limits_of(key),
+                                       runtime::key_gate::usage{used->operations_today,
+                                                                used->tokens_today},
+                                       std::move(month), wall()));
+        opened(key, out);
+      });
+}
+
+void tenant::opened(const sql::resolved_key& key, promise out) {
+  auto& gate = keys_[key.key];
+  gate->set_limits(limits_of(key));
+  out.deliver(answer<key_lease>{{gate, services_->gates->of(id_.tenant)}});
+}
+
+}  // namespace kgents::actors
