@@ -49,6 +49,17 @@ std::string random_token() {
   return token;
 }
 
+/// As a double-quoted string of nats-server's configuration.
+std::string in_quotes(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\')
+      out += '\\';
+    out += c;
+  }
+  return out + '"';
+}
+
 /// The port in the file that nats-server writes once it listens: {"nats":["nats://127.0.0.1:PORT"],
 /// …}.
 std::optional<std::string> port_in(const fs::path& file) {
@@ -100,9 +111,9 @@ void private_nats::write_configuration(const std::string& token) {
   fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write, error);
   out << "listen: \"127.0.0.1:-1\"\n"
       << "server_name: kgents-dev\n"
-      << "ports_file_dir: \"" << data_.as_child() << "\"\n"
-      << "jetstream { store_dir: \"" << data_.as_child() << "\", max_memory_store: 64MB, "
-      << "max_file_store: 1GB }\n"
+      << "ports_file_dir: " << in_quotes(data_.as_child()) << '\n'
+      << "jetstream { store_dir: " << in_quotes(data_.as_child())
+      << ", max_memory_store: 64MB, max_file_store: 1GB }\n"
       << "authorization { token: " << token << " }\n";
   out.close();
   if (!out || (who_ && ::chown(path.c_str(), who_->uid, who_->gid) != 0))

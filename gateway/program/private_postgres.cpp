@@ -189,10 +189,10 @@ void private_postgres::make_data_directory() {
 void private_postgres::choose_socket_directory() {
   const auto usual = where_.path() / "socket";
   const child_directory directory{usual, where_.child_identity()};
-  const bool fits = usual.string().size() + socket_name.size() <= longest_socket_path;
-  socket_directory_ = directory.walkable() && fits
-                          ? usual
-                          : short_directory(where_.path(), where_.child_identity());
+  // A comma would end the path, for PostgreSQL's setting and for libpq's host alike.
+  const bool usable = directory.walkable() && usual.string().find(',') == std::string::npos &&
+                      usual.string().size() + socket_name.size() <= longest_socket_path;
+  socket_directory_ = usable ? usual : short_directory(where_.path(), where_.child_identity());
   // A server killed with -9 leaves its socket and lock, and the lock's number may be in use again.
   std::error_code ignored;
   fs::remove(socket_directory_.string() + std::string{socket_name}, ignored);

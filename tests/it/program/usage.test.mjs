@@ -1,0 +1,105 @@
+// The command line and the settings: what is refused, with which exit status and which words.
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+
+import { run } from '../../support/server.mjs';
+
+const oneLine = /^kgentsd: [^\n]+\n$/;
+
+test('--help lists the commands and each setting with its default', async () => {
+  const { code, output } = await run(['--help']);
+  assert.equal(code, 0);
+  for (const word of ['dev', 'serve', 'migrate', 'check', 'Exit status'])
+    assert.match(output, new RegExp(`\\b${word}\\b`));
+  assert.match(output, /API_PORT +.*\[8000\]/);
+  assert.match(output, /KGENTS_EMBEDDED_TOKENS_PER_SECOND +.*\[0; dev: 40\]/);
+  assert.match(output, /DATABASE_URL +.*\[unset\]/);
+});
+
+test('--version says which', async () => {
+  const { code, output } = await run(['--version']);
+  assert.equal(code, 0);
+  assert.match(output, /^kgentsd \d+\.\d+\.\d+/);
+});
+
+for (const [what, args] of [
+  ['no command', []],
+  ['an unknown command', ['fly']],
+  ['an unknown option', ['dev', '--colour']],
+  ['an option without its value', ['dev', '--port']],
+])
+  test(`${what} is bad usage`, async () => {
+    const { code, log, output } = await run(args);
+    assert.equal(code, 64);
+    assert.match(log, oneLine);
+    assert.equal(output, '');
+  });
+
+for (const [what, args, env, words] of [
+  ['an unknown setting', ['dev'], { KGENTS_WORKER: '2' }, /KGENTS_WORKER\b.*KGENTS_WORKERS/],
+  ['a malformed port', ['dev', '--port', '99999'], {}, /API_PORT=99999.*0 to 65535/],
+  ['an empty list of providers', ['dev'], { KGENTS_LLM: '' }, /KGENTS_LLM/],
+  ['a provider without its model', ['dev'], { KGENTS_LLM: 'openai' }, /OPENAI_MODEL/],
+  ['a certificate without its key', ['dev'], { API_TLS_CERT: '/nowhere.pem' }, /API_TLS_KEY/],
+  ['an unknown role', ['dev'], { KGENTS_ROLES: 'cook' }, /KGENTS_ROLES=cook/],
+  ['dev in production', ['dev'], { KGENTS_ENV: 'production' }, /KGENTS_ENV=production/],
+  ['serve without a database', ['serve'], {}, /DATABASE_URL/],
+  ['migrate without a database', ['migrate'], {}, /DATABASE_ADMIN_URL/],
+  ['a check of malformed settings', ['check'], { LOG_LEVEL: 'loud' }, /LOG_LEVEL=loud/],
+])
+  test(`${what} stops the start in one line that names it`, async () => {
+    const { code, log, output } = await run(args, env);
+    assert.equal(code, 64);
+    assert.match(log, oneLine);
+    assert.match(log, words);
+    assert.equal(output, '');
+  });
+
+test('a malformed secret is named and not shown', async () => {
+  const { code, log } = await run(['serve'], { DATABASE_URL: 'mysql://kg_app:hunter2@db/x' });
+  assert.equal(code, 64);
+  assert.match(log, /DATABASE_URL/);
+  assert.doesNotMatch(log, /hunter2/);
+});
+
+test('variables that Kubernetes injects for a service are no settings', async () => {
+  const { log } = await run(['serve'], { KGENTS_PORT: 'tcp://10.0.0.1:8000', API_SERVICE_HOST: '10.0.0.1' });
+  assert.match(log, /DATABASE_URL is not set/);
+});
+
+test('a database out of reach is 69 for migrate, serve and check, and its password is not shown', async () => {
+  const url = (user) => `postgresql://${user}:hunter2@127.0.0.1:1/kgents`;
+  const env = { DATABASE_URL: url('kg_app'), DATABASE_CONTROL_URL: url('kg_control'), DATABASE_ADMIN_URL: url('kg_migrator') };
+  for (const command of ['migrate', 'serve', 'check']) {
+    const { code, log, output } = await run([command], env);
+    assert.equal(code, 69, `${command}: ${log}${output}`);
+    assert.match(log + output, /127\.0\.0\.1/);
+    assert.doesNotMatch(log + output, /hunter2/);
+  }
+});
+
+test('check has a line for each dependency', async () => {
+  const { code, output } = await run(['check'], { KGENTS_LLM: 'embedded', REDIS_URL: 'redis://127.0.0.1:1' });
+  assert.equal(code, 69);
+  assert.match(output, /^ok +settings:/m);
+  assert.match(output, /^FAILED +DATABASE_URL:/m);
+  assert.match(output, /^ok +model provider embedded:/m);
+  assert.match(output, /^degraded +REDIS_URL: 127\.0\.0\.1:1: Connection refused$/m);
+  assert.match(output, /^limits +/m);
+});
+
+test('check --live is 1 when nobody listens, when the answer is no 200, and when there is none', async () => {
+  const answers = ['HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n', ''];
+  for (const answer of answers) {
+    const server = createServer((socket) => socket.end(answer)).listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const { code, output } = await run(['check', '--live'], { API_PORT: server.address().port });
+    server.close();
+    assert.equal(code, 1);
+    assert.match(output, answer ? /not live: HTTP\/1\.1 503/ : /not live: no answer/);
+  }
+  const { code, output } = await run(['check', '--live'], { API_PORT: '1' });
+  assert.equal(code, 1);
+  assert.match(output, /not live: .*refused/);
+});

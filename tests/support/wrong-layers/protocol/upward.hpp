@@ -1,0 +1,2 @@
+// What check-layers must refuse: an include of a layer above.
+#include "sql/pool.hpp"
