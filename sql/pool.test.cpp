@@ -294,6 +294,19 @@ CAF_TEST(a deadline ends a running transaction and one that waits and the pool r
   CAF_CHECK_EQUAL(admin{"pool_test"}.run("SELECT count(*) FROM kg.numbers"), "0");
 }
 
+CAF_TEST(what rode behind a transaction that ran too long has an unknown outcome) {
+  options.connections = 1;
+  create();  // not yet serving, so that both go into one pipeline
+  const auto soon = std::chrono::steady_clock::now() + 300ms;
+  auto slow = begin({.statements = {{"SELECT pg_sleep(30)", {}}}, .deadline = soon});
+  auto behind = begin({.statements = {{"SELECT 1", {}}}});
+  auto reading = begin({.statements = {{"SELECT 1", {}}}, .read_only = true});
+  serve();
+  CAF_CHECK(refusal(await(std::move(slow))).what == failure::kind::timeout);
+  CAF_CHECK(refusal(await(std::move(behind))).what == failure::kind::unknown_outcome);
+  CAF_CHECK(refusal(await(std::move(reading))).what == failure::kind::unavailable);
+}
+
 CAF_TEST(backends killed under load answer every transaction once and truthfully) {
   options.max_queued = 100'000;
   options.connections = 4;
