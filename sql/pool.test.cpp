@@ -307,6 +307,22 @@ CAF_TEST(what rode behind a transaction that ran too long has an unknown outcome
   CAF_CHECK(refusal(await(std::move(reading))).what == failure::kind::unavailable);
 }
 
+CAF_TEST(a backend that ends in mid pipeline leaves no doubt about what committed) {
+  options.connections = 1;
+  create();
+  auto before = begin(insert(1));
+  auto ending = begin({.statements = {{"INSERT INTO kg.numbers(n) VALUES (2)", {}},
+                                      {"SELECT pg_terminate_backend(pg_backend_pid())", {}},
+                                      {"SELECT 1", {}}}});
+  auto behind = begin(insert(3));
+  serve();
+  CAF_CHECK(committed(await(std::move(before))));
+  CAF_CHECK(refusal(await(std::move(ending))).what == failure::kind::unavailable);
+  CAF_CHECK(refusal(await(std::move(behind))).what == failure::kind::unavailable);
+  CAF_CHECK_EQUAL(run_until_committed(), 0);
+  CAF_CHECK_EQUAL(admin{"pool_test"}.run("SELECT array_agg(n) FROM kg.numbers"), "{1}");
+}
+
 CAF_TEST(backends killed under load answer every transaction once and truthfully) {
   options.max_queued = 100'000;
   options.connections = 4;
