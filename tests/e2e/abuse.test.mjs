@@ -6,6 +6,7 @@ import { call, caller } from '../support/http.mjs';
 import { connectRaw, exchange } from '../support/raw.mjs';
 import { openDatabase, startDev } from '../support/server.mjs';
 import { newTenant } from '../support/tenants.mjs';
+import { within } from '../support/wait.mjs';
 
 const bodyLimit = 256 * 1024;
 
@@ -114,7 +115,7 @@ test('a client that reads nothing is closed', async () => {
   const closed = new Promise((resolve) => connection.socket.once('close', resolve));
   // Only writing tells a paused reader that its peer is gone.
   const poke = setInterval(() => connection.socket.destroyed || connection.send(get()), 100);
-  await closed;
+  await within(closed, 'the end of a connection that reads nothing');
   clearInterval(poke);
 });
 
