@@ -81,7 +81,7 @@ CAF_TEST(max_tokens ends it with length and counts the prefix) {
   auto ask = hello();
   ask.max_tokens = 7;
   CAF_CHECK_EQUAL(answer(ask).text(), joined(whole.deltas, 0, 7));
-  CAF_CHECK_EQUAL(answer(ask).end->finish_reason, "length");
+  CAF_CHECK(answer(ask).end->finish_reason == "length");
   ask.prefix = joined(whole.deltas, 0, 5);
   CAF_CHECK_EQUAL(answer(ask).text(), joined(whole.deltas, 5, 7));
   ask.prefix = whole.text();

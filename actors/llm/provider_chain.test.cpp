@@ -2,7 +2,9 @@
 
 #include "actors/llm/provider_chain.hpp"
 
+#include <atomic>
 #include <deque>
+#include <future>
 
 #include "actors/llm/collect.hpp"
 #include "actors/llm/embedded_provider.hpp"
@@ -309,6 +311,26 @@ CAF_TEST(collecting can be asked for from another thread) {
   }}.join();
   CAF_CHECK(run_until(thread, [&] { return got.has_value(); }));
   CAF_CHECK(!std::get<collected>(*got).text.empty());
+}
+
+CAF_TEST(answers of several threads share one chain) {
+  constexpr int answers = 200;
+  kgents::runtime::io_threads threads{2};
+  std::atomic<int> complete = 0, calls = 0;
+  std::promise<void> all;
+  const auto shared = std::make_shared<provider_chain>(
+      std::vector<std::shared_ptr<provider>>{make_embedded_provider(0), make_embedded_provider(0)},
+      [&](auto, auto, auto, double) { ++calls; });
+  threads.start();
+  for (size_t i = 0; i < answers; ++i)
+    post_collect(shared, threads[i % 2], hello(), 100'000, [&](collect_result x) {
+      if (std::holds_alternative<collected>(x) && ++complete == answers)
+        all.set_value();
+    });
+  CAF_CHECK(all.get_future().wait_for(20s) == std::future_status::ready);
+  threads.stop_and_join();
+  CAF_CHECK_EQUAL(complete.load(), answers);
+  CAF_CHECK_EQUAL(calls.load(), answers);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
