@@ -28,13 +28,6 @@ refusal not_found() { return {404, "Session not found", 0, ""}; }
 
 }  // namespace
 
-refusal refused_by_database(const sql::failure& why) {
-  if (why.what != sql::failure::kind::rejected)
-    return {503, "The database is out of reach. Try again shortly.", 1, "unavailable"};
-  log::error("PostgreSQL refused a statement", {{"sqlstate", why.sqlstate}, {"error", why.message}});
-  return {500, "Internal Server Error", 0, ""};
-}
-
 session::session(caf::actor_config& config, entity_id id,
                  std::shared_ptr<const session_services> services)
     : caf::event_based_actor(config),

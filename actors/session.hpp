@@ -11,6 +11,7 @@
 
 #include "actors/llm/provider.hpp"
 #include "actors/persona/dialogue.hpp"
+#include "actors/refusals.hpp"
 #include "protocol/entity.hpp"
 #include "protocol/messages.hpp"
 #include "runtime/attach.hpp"
@@ -152,8 +153,5 @@ private:
   uint64_t ended_before_ = 0;  // log position behind the last ended turn
   std::chrono::steady_clock::time_point last_use_{};
 };
-
-/// How a failed transaction is answered: 503 when PostgreSQL is away or busy, 500 when it refused (logged).
-[[nodiscard]] refusal refused_by_database(const sql::failure& why);
 
 }  // namespace kgents::actors

@@ -1,6 +1,6 @@
 #include "actors/tenant.hpp"
 
-#include "actors/session.hpp"
+#include "actors/refusals.hpp"
 #include "runtime/limits.hpp"
 
 namespace kgents::actors {

@@ -17,18 +17,18 @@ struct field {
   value_type type = value_type::string;
   bool required = false;
   bool nullable = false;
-  std::string_view default_json;  ///< JSON text; empty: absent stays absent
-  std::string_view meaning;
-  std::optional<int64_t> least;  ///< numbers: value
-  std::optional<int64_t> most;
+  std::string_view default_json{};  ///< JSON text; empty: absent stays absent
+  std::string_view meaning{};
+  std::optional<int64_t> least{};  ///< numbers: value
+  std::optional<int64_t> most{};
   bool clamp = false;            ///< outside `most`: the bound is taken instead of a 422
-  std::span<const std::string_view> one_of;  ///< for the document; handlers decide (400, not 422)
+  std::span<const std::string_view> one_of{};  ///< for the document; handlers decide (400, not 422)
   size_t max_bytes = 0;          ///< strings: longer ones are a 422; 0: the body's own limit
 };
 
 struct schema {
   std::string_view name;  ///< under components/schemas
-  std::span<const field> fields;
+  std::span<const field> fields{};
 };
 
 /// Why a body or query does not fit: the entries of the 422's list (http-api.md 1.6).

@@ -1,0 +1,299 @@
+#include "gateway/application.hpp"
+
+#include <algorithm>
+#include <boost/json/serialize.hpp>
+#include <charconv>
+
+#include "runtime/telemetry/log.hpp"
+
+namespace kgents::gateway {
+
+namespace json = boost::json;
+
+namespace {
+
+std::vector<std::string_view> split_path(std::string_view path) {
+  std::vector<std::string_view> out;
+  path.remove_prefix(1);
+  for (;;) {
+    const auto slash = path.find('/');
+    out.push_back(path.substr(0, slash));
+    if (slash == std::string_view::npos)
+      return out;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+bool is_parameter(std::string_view segment) { return segment.starts_with('{'); }
+
+presented credentials(const http::request& in, const route& to) {
+  if (in.has_header("x-api-key"))
+    return {true, std::string{in.header("x-api-key")}};
+  const auto authorization = in.header("authorization");
+  if (authorization.size() > 7 &&
+      std::equal(authorization.begin(), authorization.begin() + 7, "bearer ",
+                 [](char a, char b) { return (a | 0x20) == b || a == b; }))
+    return {true, std::string{authorization.substr(7)}};
+  if (to.who == access::query_key)
+    if (auto key = query_value(in.query, "api_key"))
+      return {true, std::move(*key)};
+  return {};
+}
+
+bool has_scope(const sql::key_scopes& have, scope needs) {
+  switch (needs) {
+    case scope::none: return true;
+    case scope::read: return have.read;
+    case scope::write: return have.write;
+    case scope::admin: return have.admin;
+    case scope::billing: return have.billing;
+  }
+  return false;
+}
+
+bool may_have_body(const http::request& in) {
+  return in.has_header("content-length") || in.has_header("transfer-encoding");
+}
+
+bool visible_ascii(std::string_view text) {
+  return !text.empty() && text.size() <= 128 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+auto wall() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
+}  // namespace
+
+application::application(node& n) : at_{n}, unmatched_{n.metrics.route("ANY", "unmatched")} {
+  for (const auto& r : all_routes())
+    routes_.push_back({&r, split_path(r.path), &n.metrics.route(r.method, r.path)});
+}
+
+/// Answers 404 or 405 itself when there is no route.
+bool application::find(call& c) {
+  const auto& in = c.x->in();
+  c.probe = &unmatched_;
+  const auto have = split_path(in.path);
+  std::string allowed;
+  for (const auto& r : routes_) {
+    if (r.segments.size() != have.size())
+      continue;
+    const bool same = std::equal(have.begin(), have.end(), r.segments.begin(),
+                                 [](std::string_view a, std::string_view b) {
+                                   return is_parameter(b) ? !a.empty() : a == b;
+                                 });
+    if (!same)
+      continue;
+    const bool method = in.method == r.to->method || (in.method == "HEAD" && r.to->method == "GET");
+    if (!method) {
+      if (allowed.find(r.to->method) == std::string::npos)
+        allowed += (allowed.empty() ? "" : ", ") + std::string{r.to->method};
+      continue;
+    }
+    c.to = r.to;
+    c.probe = r.probe;
+    for (size_t i = 0; i < have.size(); ++i)
+      if (is_parameter(r.segments[i]))
+        c.segments.push_back(percent_decoded(have[i], false).value_or(std::string{have[i]}));
+    return true;
+  }
+  if (allowed.empty()) {
+    c.refuse(404, "Not Found");
+    return false;
+  }
+  if (allowed.find("GET") != std::string::npos)
+    allowed += ", HEAD";
+  c.reply(405, R"({"detail":"Method Not Allowed"})", "application/json", "Allow: " + allowed + "\r\n");
+  return false;
+}
+
+/// A browser's question whether it may ask (http-api.md 1.4).
+bool application::preflight(const call_ptr& c) {
+  const auto& in = c->x->in();
+  const auto& cors = at_.config.cors_origins;
+  if (in.method != "OPTIONS" || cors.allow == runtime::cors_policy::kind::off ||
+      !in.has_header("origin") || !in.has_header("access-control-request-method"))
+    return false;
+  const auto origin = in.header("origin");
+  if (cors.allow == runtime::cors_policy::kind::list &&
+      std::find(cors.origins.begin(), cors.origins.end(), origin) == cors.origins.end()) {
+    c->reply(400, "Disallowed CORS origin", "text/plain; charset=utf-8");
+    return true;
+  }
+  std::string lines =
+      "Access-Control-Allow-Methods: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n"
+      "Access-Control-Max-Age: 600\r\n";
+  if (in.has_header("access-control-request-headers")) {
+    lines += "Access-Control-Allow-Headers: ";
+    lines += in.header("access-control-request-headers");
+    lines += "\r\n";
+  }
+  c->reply(200, "OK", "text/plain; charset=utf-8", lines);
+  return true;
+}
+
+void application::head(std::shared_ptr<http::exchange> x) {
+  auto c = std::make_shared<call>(at_, x);
+  x->context = c;
+  const auto& in = x->in();
+  const auto id = in.header("x-request-id");
+  c->request_id = visible_ascii(id) ? std::string{id} : uuid::random().text();
+  c->probe = &unmatched_;
+  if (preflight(c) || !find(*c))
+    return;
+  if (const auto text = in.header("content-length"); !text.empty()) {
+    uint64_t length = 0;
+    std::from_chars(text.data(), text.data() + text.size(), length);
+    if (length > at_.config.max_body_bytes) {
+      c->refuse(413, "Request body too large");
+      return;
+    }
+  }
+  if (c->to->who == access::open)
+    go_on(c);
+  else
+    authenticate(c);
+}
+
+void application::authenticate(const call_ptr& c) {
+  auto shown = credentials(c->x->in(), *c->to);
+  if (!shown.any) {
+    c->reply(401, R"({"detail":"API key required. Provide via X-API-Key header or api_key query param."})",
+             "application/json", "WWW-Authenticate: Bearer\r\n");
+    return;
+  }
+  if (auto known = at_.auth.cached(shown.key)) {
+    identified(c, std::move(*known));
+    return;
+  }
+  at_.auth.resolve(c->x->thread(), std::move(shown.key),
+                   [this, c](authenticator::result who) { identified(c, std::move(who)); });
+}
+
+void application::identified(const call_ptr& c, authenticator::result who) {
+  if (auto* no = std::get_if<refusal>(&who)) {
+    if (no->status == 401)
+      c->reply_json(401, json::object{{"detail", no->detail}}, "WWW-Authenticate: Bearer\r\n");
+    else
+      c->refuse(*no);
+    return;
+  }
+  c->who = std::get<credential_ptr>(std::move(who));
+  go_on(c);
+}
+
+void application::go_on(const call_ptr& c) {
+  if (c->to->body != nullptr || may_have_body(c->x->in()))
+    c->x->read_body(at_.config.max_body_bytes);
+  else
+    checked(c);
+}
+
+void application::body(std::shared_ptr<http::exchange> x) {
+  checked(std::static_pointer_cast<call>(x->context));
+}
+
+/// Everything of the request is there and it is known who asks.
+void application::checked(const call_ptr& c) {
+  const auto& to = *c->to;
+  const auto& in = c->x->in();
+  violations wrong;
+  if (!to.query.empty())
+    c->query = parse_query(to.query, in.query, wrong);
+  if (to.body != nullptr)
+    c->body = parse_body(*to.body, in.body, wrong);
+  if (!wrong.empty()) {
+    c->refuse_unprocessable(std::move(wrong));
+    return;
+  }
+  if (c->who != nullptr) {
+    if (limited(c))
+      return;
+    if (!has_scope(c->who->key.scopes, to.needs)) {
+      c->refuse(403, to.refusal_text);
+      return;
+    }
+    const auto& status = c->who->key.status;
+    if (status != "active" && status != "trialing" && status != "past_due") {
+      c->refuse(403, "Tenant subscription is not active");
+      return;
+    }
+    const auto claimed = in.header("x-tenant-id");
+    if (!claimed.empty() && uuid::parse(claimed) != c->tenant().value) {
+      c->refuse(403, "X-Tenant-ID is not the tenant of this credential");
+      return;
+    }
+  }
+  to.handle(c);
+}
+
+/// The traffic bucket, then the operations of the day.
+bool application::limited(const call_ptr& c) {
+  const auto& key = c->who->key;
+  auto& gate = *c->who->lease.key;
+  const auto refuse = [&](std::string_view layer, std::string detail, uint32_t retry_after,
+                          std::string_view code) {
+    at_.metrics.rate_limited(layer, key.tier).Increment();
+    json::object body{{"detail", std::move(detail)},
+                      {"code", code},
+                      {"tier", key.tier},
+                      {"retry_after", retry_after},
+                      {"upgrade_url", "/billing/upgrade?tier=" + key.tier}};
+    c->reply_json(429, body, "Retry-After: " + std::to_string(retry_after) + "\r\n");
+    return true;
+  };
+  if (const auto x = gate.request(std::chrono::steady_clock::now(), wall()); !x.allowed) {
+    const auto text = x.hourly ? std::to_string(key.requests_per_hour) + " requests per hour allowed."
+                               : std::to_string(key.requests_per_minute) +
+                                     " requests per minute allowed.";
+    return refuse("l1", "Rate limit exceeded. " + text, std::max(1u, x.retry_after_seconds),
+                  "rate_limited");
+  }
+  if (c->to->metered)
+    if (const auto x = gate.operation(wall()); !x.allowed)
+      return refuse("l2",
+                    "Rate limit exceeded. " + std::to_string(key.operations_per_day) +
+                        " requests per day allowed.",
+                    x.retry_after_seconds, "daily_limit");
+  return false;
+}
+
+http::response application::refuse(unsigned status, std::string_view why) {
+  http::response out;
+  out.status = status;
+  out.body = json::serialize(json::object{{"detail", why}});
+  out.header_lines = "X-Response-Time: 0ms\r\nX-Request-ID: " + uuid::random().text() +
+                     "\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n"
+                     "X-XSS-Protection: 1; mode=block\r\n";
+  unmatched_.answered(status);
+  return out;
+}
+
+void application::answered(const http::exchange& x, unsigned status) {
+  const auto c = std::static_pointer_cast<call>(x.context);
+  if (c == nullptr)
+    return;
+  const auto took = std::chrono::steady_clock::now() - c->began;
+  c->probe->answered(status);
+  c->probe->took(took);
+  const auto level = status >= 500   ? log::log_severity::error
+                     : status >= 400 ? log::log_severity::info
+                                     : log::log_severity::debug;
+  if (!log::enabled(level))
+    return;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
+  const auto route = c->to != nullptr ? c->to->path : std::string_view{"unmatched"};
+  if (c->who != nullptr)
+    log::write(level, "request",
+               {{"request_id", c->request_id}, {"method", c->x->in().method}, {"route", route},
+                {"status", status}, {"duration_ms", ms}, {"tenant_id", c->tenant().text()},
+                {"user_id", c->who->key.user_ref}, {"key_prefix", c->who->key.prefix}});
+  else
+    log::write(level, "request",
+               {{"request_id", c->request_id}, {"method", c->x->in().method}, {"route", route},
+                {"status", status}, {"duration_ms", ms}});
+}
+
+}  // namespace kgents::gateway

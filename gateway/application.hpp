@@ -1,0 +1,41 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "gateway/route.hpp"
+
+namespace kgents::gateway {
+
+/// The HTTP application of a node: finds the route, authenticates, validates, limits, and hands the call to its handler.
+/// The order of the checks is http-api.md 1.7's; the first that fails decides the answer.
+class application : public http::application {
+public:
+  explicit application(node& n);
+
+  void head(std::shared_ptr<http::exchange> x) override;
+  void body(std::shared_ptr<http::exchange> x) override;
+  http::response refuse(unsigned status, std::string_view why) override;
+  void answered(const http::exchange& x, unsigned status) override;
+
+private:
+  struct compiled {
+    const route* to;
+    std::vector<std::string_view> segments;
+    runtime::route_probe* probe;
+  };
+
+  bool find(call& c);
+  bool preflight(const call_ptr& c);
+  void authenticate(const call_ptr& c);
+  void identified(const call_ptr& c, authenticator::result who);
+  void go_on(const call_ptr& c);
+  void checked(const call_ptr& c);
+  bool limited(const call_ptr& c);
+
+  node& at_;
+  std::vector<compiled> routes_;
+  runtime::route_probe& unmatched_;
+};
+
+}  // namespace kgents::gateway

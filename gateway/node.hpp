@@ -1,0 +1,35 @@
+#pragma once
+
+#include <memory>
+
+#include "actors/llm/provider_chain.hpp"
+#include "gateway/auth.hpp"
+#include "runtime/hub.hpp"
+#include "runtime/io_thread.hpp"
+#include "runtime/port.hpp"
+#include "runtime/region.hpp"
+#include "runtime/settings.hpp"
+#include "runtime/telemetry/metrics.hpp"
+#include "sql/pool.hpp"
+
+namespace kgents::gateway {
+
+/// Whether the database can be used, as last seen; kept by a probe so that /ready costs no round trip.
+struct readiness {
+  std::atomic<bool> database{false};
+  std::atomic<bool> draining{false};
+};
+
+/// What route handlers work with: the parts of the running node. Outlives every connection.
+struct node {
+  const runtime::settings& config;
+  runtime::metrics& metrics;
+  runtime::io_threads& threads;
+  runtime::hubs& hubs;
+  runtime::ports& ports;
+  sql::pool& pool;
+  authenticator& auth;
+  readiness& ready;
+};
+
+}  // namespace kgents::gateway

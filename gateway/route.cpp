@@ -1,0 +1,135 @@
+#include "gateway/route.hpp"
+
+#include <boost/json/serialize.hpp>
+
+namespace kgents::gateway {
+
+namespace json = boost::json;
+
+namespace {
+
+void append_number(std::string& out, std::string_view name, uint64_t value) {
+  out += name;
+  out += ": ";
+  out += std::to_string(value);
+  out += "\r\n";
+}
+
+auto wall() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
+/// What the key has left (http-api.md 1.3).
+void append_limits(std::string& out, const credential& who) {
+  const auto now = wall();
+  const auto x = who.lease.key->look(now);
+  const uint64_t limit = x.limits.operations_per_day;
+  append_number(out, "X-RateLimit-Limit", limit);
+  append_number(out, "X-RateLimit-Remaining",
+                limit > x.used.operations_today ? limit - x.used.operations_today : 0);
+  append_number(out, "X-RateLimit-Reset",
+                static_cast<uint64_t>(now.time_since_epoch().count()) + runtime::until_midnight(now));
+  append_number(out, "X-RateLimit-Limit-Minute", x.limits.requests_per_minute);
+  append_number(out, "X-RateLimit-Remaining-Minute", x.left_this_minute);
+  append_number(out, "X-RateLimit-Requests-Today", x.used.operations_today);
+  append_number(out, "X-Tokens-Today", x.used.tokens_today);
+  append_number(out, "X-Tokens-Month", x.tokens_month);
+}
+
+void append_cors(std::string& out, const http::request& in, const runtime::cors_policy& cors) {
+  using kind = runtime::cors_policy::kind;
+  const auto origin = in.header("origin");
+  if (cors.allow == kind::off || origin.empty())
+    return;
+  if (cors.allow == kind::any) {
+    out += "Access-Control-Allow-Origin: *\r\n";
+  } else {
+    out += "Vary: Origin\r\n";
+    for (const auto& allowed : cors.origins)
+      if (allowed == origin) {
+        out += "Access-Control-Allow-Origin: ";
+        out += origin;
+        out += "\r\nAccess-Control-Allow-Credentials: true\r\n";
+      }
+  }
+  out += "Access-Control-Expose-Headers: X-Request-ID, X-Turn-Id, Retry-After\r\n";
+}
+
+}  // namespace
+
+std::string call::header_lines() const {
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - began);
+  std::string out;
+  out.reserve(512);
+  out += "X-Response-Time: ";
+  out += std::to_string(took.count());
+  out += "ms\r\nX-Request-ID: ";
+  out += request_id;
+  out +=
+      "\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n"
+      "X-XSS-Protection: 1; mode=block\r\n";
+  append_cors(out, x->in(), at.config.cors_origins);
+  if (who != nullptr)
+    append_limits(out, *who);
+  return out;
+}
+
+void call::reply(unsigned status, std::string text, std::string_view type,
+                 std::string_view more_lines) {
+  http::response out;
+  out.status = status;
+  out.content_type = type;
+  out.body = std::move(text);
+  out.header_lines = header_lines();
+  out.header_lines += more_lines;
+  x->respond(std::move(out));
+}
+
+void call::reply_json(unsigned status, const json::value& value, std::string_view more_lines) {
+  reply(status, json::serialize(value), "application/json", more_lines);
+}
+
+void call::refuse(const refusal& why) {
+  json::object out{{"detail", why.detail}};
+  if (!why.code.empty())
+    out["code"] = why.code;
+  std::string lines;
+  if (why.retry_after_seconds > 0) {
+    out["retry_after"] = why.retry_after_seconds;
+    append_number(lines, "Retry-After", why.retry_after_seconds);
+  }
+  reply_json(why.status, out, lines);
+}
+
+void call::refuse(uint16_t status, std::string_view detail) {
+  refuse(refusal{status, std::string{detail}, 0, ""});
+}
+
+void call::refuse_unprocessable(violations wrong) {
+  reply_json(422, json::object{{"detail", std::move(wrong)}});
+}
+
+std::string_view call::text_of(std::string_view member) const {
+  const auto* x = body.if_contains(member);
+  return x != nullptr && x->is_string() ? std::string_view{x->get_string()} : std::string_view{};
+}
+
+std::optional<uuid> id_segment(const call_ptr& c, size_t i, std::string_view what) {
+  auto id = uuid::parse(c->segments[i]);
+  if (!id)
+    c->refuse(400, "Invalid " + std::string{what} + " ID format");
+  return id;
+}
+
+std::span<const route> all_routes() {
+  static const std::vector<route> all = [] {
+    std::vector<route> out;
+    for (auto part : {system_routes(), session_routes(), turn_routes(), soul_routes()})
+      out.insert(out.end(), part.begin(), part.end());
+    return out;
+  }();
+  return all;
+}
+
+}  // namespace kgents::gateway

@@ -1,0 +1,140 @@
+#include "gateway/stream/session_reader.hpp"
+
+#include <utility>
+
+namespace kgents::gateway {
+
+namespace {
+
+/// After a refusal in mid-stream (the session restarts, PostgreSQL is away): asked again, for as long as the client stays.
+constexpr auto ask_again = std::chrono::milliseconds{250};
+
+}  // namespace
+
+session_reader::session_reader(node& at, runtime::io_thread& thread, entity_id session, options how)
+    : at_{at}, thread_{thread}, session_{session}, how_{how}, last_{how.from} {
+  retry_.on_fire([this] { find_place(); });
+}
+
+session_reader::~session_reader() { stop(); }
+
+void session_reader::stop() {
+  if (log_ != nullptr)
+    at_.hubs[thread_.index()].unsubscribe(log_, *this);
+  log_.reset();
+  live_ = false;
+  ended_ = true;
+  retry_.disarm();
+  ++asked_;
+}
+
+void session_reader::start(std::function<void(std::optional<refusal>)> done) {
+  on_placed_ = std::move(done);
+  find_place();
+}
+
+void session_reader::move_to(const cursor& place, std::function<void(std::optional<refusal>)> done) {
+  backlog_.clear();
+  live_ = false;
+  last_ = place;
+  start(std::move(done));
+}
+
+void session_reader::find_place() {
+  asking_ = true;
+  attach_reader ask;
+  ask.live = !last_;
+  ask.place = last_.value_or(cursor{});
+  ask.this_turn = how_.one_turn;
+  at_.ports[thread_.index()].ask<runtime::attached>(
+      session_, ask,
+      [weak = weak_from_this(), generation = ++asked_](answer<runtime::attached> out) {
+        auto self = weak.lock();
+        if (self == nullptr || self->asked_ != generation)
+          return;
+        self->asking_ = false;
+        if (out.ok()) {
+          self->placed(std::move(out.value));
+        } else if (auto done = std::exchange(self->on_placed_, nullptr)) {
+          done(std::move(out.wrong));
+        } else if (out.wrong.status == 404) {
+          self->ended_ = true;  // removed while it was followed
+          self->on_ready();
+        } else {
+          self->retry();
+        }
+      });
+}
+
+void session_reader::retry() { thread_.wheel().arm(retry_, ask_again); }
+
+void session_reader::placed(runtime::attached here) {
+  // Subscribed before the place is looked at again: what is shown in between wakes us.
+  follow(here.log);
+  backlog_.assign(here.backlog.begin(), here.backlog.end());
+  live_ = backlog_.empty();
+  position_ = here.position;
+  if (auto done = std::exchange(on_placed_, nullptr))
+    done(std::nullopt);
+  on_ready();
+}
+
+void session_reader::follow(const runtime::log_ptr& log) {
+  if (log_ == log)
+    return;
+  auto& hub = at_.hubs[thread_.index()];
+  if (log_ != nullptr)
+    hub.unsubscribe(log_, *this);
+  log_ = log;
+  hub.subscribe(log_, *this);
+}
+
+void session_reader::advanced() {
+  // The first event after a live start: from now on there is a cursor, should the log leave us behind.
+  if (live_ && !last_) {
+    auto peek = position_;
+    scratch_.clear();
+    if (log_->read(peek, scratch_, 1) && !scratch_.empty()) {
+      last_ = scratch_.front()->place();
+      --last_->index;
+    }
+    scratch_.clear();
+  }
+  on_ready();
+}
+
+bool session_reader::wanted(const stream_event& x) const {
+  return !how_.one_turn || x.place().turn == how_.from->turn;
+}
+
+void session_reader::pull(std::vector<event_ptr>& out, size_t max) {
+  while (!ended_ && out.size() < max) {
+    scratch_.clear();
+    if (!backlog_.empty()) {
+      scratch_.push_back(std::move(backlog_.front()));
+      backlog_.pop_front();
+    } else if (!live_) {
+      if (!asking_ && !retry_.armed())
+        find_place();
+      return;
+    } else if (!log_->read(position_, scratch_, max - out.size())) {
+      live_ = false;  // fell behind what the log holds: the rest comes from PostgreSQL
+      continue;
+    } else if (scratch_.empty()) {
+      return;
+    }
+    for (auto& x : scratch_) {
+      if (!wanted(*x))
+        continue;
+      last_ = x->place();
+      const bool last = x->kind() == event_kind::complete || x->kind() == event_kind::error;
+      out.push_back(std::move(x));
+      if (last && how_.one_turn) {
+        ended_ = true;
+        return;
+      }
+    }
+  }
+}
+
+}  // namespace kgents::gateway

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <memory>
+
+#include "gateway/route.hpp"
+#include "gateway/stream/session_reader.hpp"
+
+namespace kgents::gateway {
+
+/// Streams `reader`'s events to the caller as SSE, once the reader has found its place; refuses the call when it can't.
+///
+/// `bare`: the answer to one message, which has no `turn` events and ends with its turn.
+/// `gone` is called when the client left before the end.
+void stream_sse(const call_ptr& c, std::shared_ptr<session_reader> reader, bool bare,
+                std::string_view more_lines, std::function<void()> gone);
+
+}  // namespace kgents::gateway
