@@ -24,7 +24,7 @@ struct fixture {
 
 CAF_TEST_FIXTURE_SCOPE(circuit_breaker_tests, fixture)
 
-CAF_TEST(the fifth failure in a row opens it and the fourth does not) {
+CAF_TEST(the fifth failure in a row opens it and the fourth does not ) {
   fail(4);
   CAF_CHECK(breaker.state() == breaker_state::closed);
   fail(1);

@@ -64,8 +64,7 @@ bool with_json_object(std::string_view text,
   return !ec && value.is_object() && use(value.get_object());
 }
 
-const boost::json::object* object_in(const boost::json::object& in,
-                                     std::string_view key) noexcept {
+const boost::json::object* object_in(const boost::json::object& in, std::string_view key) noexcept {
   const auto* x = in.if_contains({key.data(), key.size()});
   return x != nullptr ? x->if_object() : nullptr;
 }
@@ -88,7 +87,8 @@ std::optional<uint32_t> count_in(const boost::json::object& in, std::string_view
 
 failure failure_of_status(std::string_view provider, unsigned status, std::string_view retry_after,
                           std::chrono::system_clock::time_point now) {
-  failure out{type_of_status(status), std::string{provider} + " answered " + std::to_string(status)};
+  failure out{type_of_status(status),
+              std::string{provider} + " answered " + std::to_string(status)};
   if (out.type == error_type::provider_rate_limited)
     out.retry_after_seconds = retry_after_seconds(retry_after, now);
   out.fault_of_request = blames_request(status);

@@ -25,7 +25,8 @@ class decoder final : public answer_decoder {
 public:
   explicit decoder(std::string_view prefix) {
     const auto sent = without_trailing_space(prefix);
-    // Without any visible text there is no prefill: what the model then begins with is no repetition.
+    // Without any visible text there is no prefill: what the model then begins with is no
+    // repetition.
     if (!sent.empty())
       unsent_ = prefix.substr(sent.size());
   }
@@ -85,7 +86,8 @@ private:
     drop_repeated_space(out.text);
   }
 
-  // The model's own white space instead of what was not sent: equal characters are the same ones, said again.
+  // The model's own white space instead of what was not sent: equal characters are the same ones,
+  // said again.
   void drop_repeated_space(std::string& text) {
     size_t same = 0;
     while (same < text.size() && same < unsent_.size() && text[same] == unsent_[same])

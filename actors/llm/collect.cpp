@@ -10,7 +10,8 @@ namespace kgents::llm {
 
 namespace {
 
-/// A stream that keeps what it reads. The owner's handle is this object; the provider's stream is part of it.
+/// A stream that keeps what it reads. The owner's handle is this object; the provider's stream is
+/// part of it.
 class collector final : public stream {
 public:
   collector(size_t max_bytes, std::function<void(collect_result)> then)
@@ -19,7 +20,9 @@ public:
   void start(provider& from, runtime::io_thread& thread, prompt ask) {
     answer_ = from.start(thread, std::move(ask),
                          {[this](std::string text) { add(text); },
-                          [this](completion x) { finish(collected{std::move(text_), std::move(x)}); },
+                          [this](completion x) {
+                            finish(collected{std::move(text_), std::move(x)});
+                          },
                           [this](failure x) { finish(std::move(x)); }});
     answer_->grant(std::numeric_limits<uint32_t>::max());
   }

@@ -9,7 +9,7 @@ namespace kgents::llm {
 namespace {
 
 struct lead_rule {
-  size_t length = 0;  // 0: no lead byte
+  size_t length = 0;                // 0: no lead byte
   uint8_t low = 0x80, high = 0xBF;  // of the second byte
 };
 

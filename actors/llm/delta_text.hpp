@@ -8,8 +8,8 @@
 
 namespace kgents::llm {
 
-/// How far a text is well-formed UTF-8 (Unicode 15, table 3-7). What follows `valid` is the beginning of a code point
-/// unless `malformed`.
+/// How far a text is well-formed UTF-8 (Unicode 15, table 3-7). What follows `valid` is the
+/// beginning of a code point unless `malformed`.
 struct utf8_extent {
   size_t valid = 0;
   bool malformed = false;
@@ -17,7 +17,8 @@ struct utf8_extent {
 
 [[nodiscard]] utf8_extent utf8_extent_of(std::string_view text) noexcept;
 
-/// The largest prefix of at most `limit` bytes of a well-formed text that ends between two code points.
+/// The largest prefix of at most `limit` bytes of a well-formed text that ends between two code
+/// points.
 [[nodiscard]] std::string_view utf8_head(std::string_view text, size_t limit) noexcept;
 
 /// Counts the words of a text that comes in pieces, which may end inside a word.
@@ -28,8 +29,9 @@ struct word_counter {
   void add(std::string_view piece) noexcept;
 };
 
-/// Turns a provider's text pieces into deltas: joins code points that were cut between two pieces, refuses bad UTF-8,
-/// cuts large pieces, ends at a total. NUL becomes U+FFFD, since PostgreSQL's text cannot hold it. No I/O.
+/// Turns a provider's text pieces into deltas: joins code points that were cut between two pieces,
+/// refuses bad UTF-8, cuts large pieces, ends at a total. NUL becomes U+FFFD, since PostgreSQL's
+/// text cannot hold it. No I/O.
 class delta_text {
 public:
   enum class verdict {

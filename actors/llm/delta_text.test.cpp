@@ -34,7 +34,7 @@ CAF_TEST(a code point that was cut between two pieces is joined wherever it was 
   }
 }
 
-CAF_TEST(bytes that no UTF-8 text has are refused) {
+CAF_TEST(bytes that no UTF - 8 text has are refused) {
   for (const std::string bad :
        {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF",
         "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xC3(", "\xE2\x82(", "\xF0\x9F\x98("}) {
@@ -74,8 +74,9 @@ CAF_TEST(the total is cut between code points and says so) {
 CAF_TEST(NUL becomes the replacement character) {
   delta_text text{100};
   CAF_CHECK(text.push(std::string_view{"a\0b", 3}) == delta_text::verdict::ok);
-  CAF_CHECK_EQUAL(drain(text), "a\xEF\xBF\xBD"
-                               "b");
+  CAF_CHECK_EQUAL(drain(text),
+                  "a\xEF\xBF\xBD"
+                  "b");
 }
 
 CAF_TEST(words are counted across pieces) {

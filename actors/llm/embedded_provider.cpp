@@ -14,7 +14,8 @@ namespace kgents::llm {
 
 namespace {
 
-/// A turn of the event loop delivers at most this many deltas of one answer, so that its neighbours get theirs.
+/// A turn of the event loop delivers at most this many deltas of one answer, so that its neighbours
+/// get theirs.
 constexpr int max_deltas_per_turn = 64;
 
 constexpr std::string_view paragraph_break = "\n\n";
@@ -22,7 +23,7 @@ constexpr std::string_view paragraph_break = "\n\n";
 /// How far a prefix covers an answer.
 struct position {
   size_t chunk = 0;
-  size_t byte = 0;       // within that chunk
+  size_t byte = 0;        // within that chunk
   bool new_part = false;  // nothing of this answer is in the prefix, but something else is
 };
 

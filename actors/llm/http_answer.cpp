@@ -9,7 +9,8 @@ namespace kgents::llm {
 
 namespace {
 
-/// A turn of the event loop delivers at most this many deltas of one answer, so that its neighbours get theirs.
+/// A turn of the event loop delivers at most this many deltas of one answer, so that its neighbours
+/// get theirs.
 constexpr int max_deltas_per_turn = 64;
 
 constexpr size_t max_model_name_bytes = 200;
@@ -182,8 +183,8 @@ bool http_answer::decode_one() {
   return body_over_;
 }
 
-// Not every compatible server sets Content-Type: the first character tells a JSON object from the field names of an event
-// stream.
+// Not every compatible server sets Content-Type: the first character tells a JSON object from the
+// field names of an event stream.
 bool http_answer::identify_body() {
   const auto first = document_.find_first_not_of(" \t\r\n");
   if (first == std::string::npos) {
@@ -258,7 +259,8 @@ void http_answer::enter(phase next) {
   thread_.wheel().arm(quiet_timer_, patience());
 }
 
-// The timer is not moved for each chunk; when it fires it looks at the time of the last one and arms itself for the rest.
+// The timer is not moved for each chunk; when it fires it looks at the time of the last one and
+// arms itself for the rest.
 void http_answer::watch() {
   if (!quiet_timer_.armed())
     thread_.wheel().arm(quiet_timer_, quiet_since_ + patience() - clock::now());
@@ -273,8 +275,7 @@ void http_answer::quiet_too_long() {
   const auto limit = seconds(patience());
   switch (phase_) {
     case phase::connecting:
-      return fail_now(
-          about(error_type::provider_timeout, "could not be reached within " + limit));
+      return fail_now(about(error_type::provider_timeout, "could not be reached within " + limit));
     case phase::waiting:
       return fail_now(
           about(error_type::provider_timeout, "did not begin to answer within " + limit));

@@ -18,7 +18,8 @@ namespace kgents::llm {
 /// The largest answer of a provider that does not stream.
 constexpr size_t max_document_bytes = 8 * 1024 * 1024;
 
-/// After the model has given its reason to stop, this long for the usage and the end of the body; then done without.
+/// After the model has given its reason to stop, this long for the usage and the end of the body;
+/// then done without.
 constexpr std::chrono::milliseconds max_tail_wait{2'000};
 
 /// What an answer needs of its provider.
@@ -26,12 +27,13 @@ struct answer_setup {
   std::string provider;
   std::string model;
   timeouts limits;
-  size_t max_text_bytes;   ///< then the answer ends with "length"
-  uint32_t tokens_in;      ///< the estimate, should the provider report no usage
+  size_t max_text_bytes;  ///< then the answer ends with "length"
+  uint32_t tokens_in;     ///< the estimate, should the provider report no usage
 };
 
-/// One answer over HTTP: the events of `http_stream_client` through `answer_decoder` and `delta_text` to a sink, under
-/// credit and the four deadlines. All on one I/O thread; kept alive by what is under way, silent after `close`.
+/// One answer over HTTP: the events of `http_stream_client` through `answer_decoder` and
+/// `delta_text` to a sink, under credit and the four deadlines. All on one I/O thread; kept alive
+/// by what is under way, silent after `close`.
 class http_answer final : public http_stream_client::listener,
                           public std::enable_shared_from_this<http_answer> {
 public:

@@ -11,8 +11,8 @@ namespace kgents::llm {
 
 namespace {
 
-/// An answer may have this many bytes for each token that was allowed (a token has four on average, sixteen hardly
-/// ever), and at least a mebibyte: more is a provider that does not end.
+/// An answer may have this many bytes for each token that was allowed (a token has four on average,
+/// sixteen hardly ever), and at least a mebibyte: more is a provider that does not end.
 constexpr size_t max_bytes_per_token = 16;
 constexpr size_t min_text_room_bytes = 1024 * 1024;
 
@@ -25,12 +25,12 @@ struct wire_format {
   std::unique_ptr<answer_decoder> (*decoder)(const prompt&);
 };
 
-constexpr wire_format openai{
-    "openai", "/chat/completions",
-    [](const std::string& key) {
-      return key.empty() ? std::string{} : "Authorization: Bearer " + key + "\r\n";
-    },
-    openai_request, [](const prompt&) { return openai_decoder(); }};
+constexpr wire_format openai{"openai", "/chat/completions",
+                             [](const std::string& key) {
+                               return key.empty() ? std::string{}
+                                                  : "Authorization: Bearer " + key + "\r\n";
+                             },
+                             openai_request, [](const prompt&) { return openai_decoder(); }};
 
 constexpr wire_format anthropic{
     "anthropic", "/v1/messages",
@@ -84,8 +84,9 @@ public:
     url_ = *url;
     if (url_.tls)
       tls_ = make_tls_client(options.ca_file);
-    head_ = "POST " + url_.path + std::string{format.path} + " HTTP/1.1\r\nHost: " +
-            url_.authority() + "\r\n" + format.fields(options.api_key.reveal()) +
+    head_ = "POST " + url_.path + std::string{format.path} +
+            " HTTP/1.1\r\nHost: " + url_.authority() + "\r\n" +
+            format.fields(options.api_key.reveal()) +
             "Content-Type: application/json\r\nAccept: text/event-stream, application/json\r\n"
             "Accept-Encoding: identity\r\nUser-Agent: kgents/" KGENTS_VERSION
             "\r\nConnection: close\r\nContent-Length: ";

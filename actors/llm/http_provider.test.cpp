@@ -2,6 +2,7 @@
 
 #include "actors/llm/http_provider.hpp"
 
+#include <boost/asio/steady_timer.hpp>
 #include <boost/json/parse.hpp>
 
 #include "actors/llm/stand_in.test.hpp"
@@ -105,7 +106,7 @@ CAF_TEST(Anthropic gets its own path and headers) {
   CAF_REQUIRE(result.end);
   CAF_CHECK_EQUAL(result.text(), "Hi");
   CAF_CHECK(result.end->tokens.estimated);
-  CAF_CHECK_EQUAL(result.end->tokens.tokens_in, 6u);   // twice the words
+  CAF_CHECK_EQUAL(result.end->tokens.tokens_in, 6u);  // twice the words
   CAF_CHECK_EQUAL(result.end->tokens.tokens_out, 2u);
   const auto& request = server->connections[0]->request;
   CAF_CHECK(request.starts_with("POST /v1/messages HTTP/1.1\r\n"));
@@ -122,8 +123,9 @@ CAF_TEST(a JSON answer and an undeclared event stream are answers too) {
   CAF_CHECK_EQUAL(result.text(), "Hi");
   CAF_CHECK_EQUAL(result.end->finish_reason, "length");
   result = {};
-  serve("HTTP/1.0 200 OK\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"Ho\"}}]}\n\n"
-        "data: [DONE]");
+  serve(
+      "HTTP/1.0 200 OK\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"Ho\"}}]}\n\n"
+      "data: [DONE]");
   ask();
   CAF_REQUIRE(finish());
   CAF_REQUIRE(result.end);
@@ -183,7 +185,7 @@ CAF_TEST(a slow first byte ends at the deadline of the first chunk) {
   CAF_CHECK(fail().type == error_type::provider_timeout);
 }
 
-CAF_TEST(headers and keep-alives without a chunk end at the deadline of the first chunk) {
+CAF_TEST(headers and keep - alives without a chunk end at the deadline of the first chunk) {
   options.limits.first_chunk = 50ms;
   serve([](stand_in::connection& x) {
     x.send(event_stream, [&x] { x.send_forever(chunked(": wait\n\n")); });
@@ -198,6 +200,26 @@ CAF_TEST(a stall between chunks ends at its deadline and keeps what came) {
   CAF_CHECK_EQUAL(result.text(), "Hello");
 }
 
+CAF_TEST(chunks that each come in time may take longer together) {
+  options.limits.between_chunks = 300ms;
+  boost::asio::steady_timer pause{thread.context()};
+  std::function<void(stand_in::connection&, int)> drip = [&](auto& x, int left) {
+    pause.expires_after(100ms);
+    pause.async_wait([&, left](boost::system::error_code ec) {
+      if (!ec)
+        x.send(left > 0 ? openai_delta("d") : openai_end, [&, left] {
+          if (left > 0)
+            drip(x, left - 1);
+        });
+    });
+  };
+  serve([&](stand_in::connection& x) { x.send(event_stream, [&] { drip(x, 4); }); });
+  ask();
+  CAF_REQUIRE(finish());
+  CAF_CHECK(result.end);
+  CAF_CHECK_EQUAL(result.text(), "dddd");
+}
+
 CAF_TEST(a trickle ends at the whole deadline) {
   options.limits.whole = 100ms;
   serve([](stand_in::connection& x) {
@@ -206,7 +228,7 @@ CAF_TEST(a trickle ends at the whole deadline) {
   CAF_CHECK(fail().type == error_type::provider_timeout);
 }
 
-CAF_TEST(a cut before the first chunk is unavailable and one in mid-answer a protocol error) {
+CAF_TEST(a cut before the first chunk is unavailable and one in mid - answer a protocol error) {
   serve([](stand_in::connection& x) { x.close(); });
   CAF_CHECK(fail().type == error_type::provider_unavailable);
   result = {};
@@ -250,7 +272,7 @@ CAF_TEST(garbage of every kind is a protocol error) {
   }
 }
 
-CAF_TEST(bad UTF-8 is a protocol error behind what was good) {
+CAF_TEST(bad UTF - 8 is a protocol error behind what was good) {
   for (const auto bad : {"\xC3(", "\xED\xA0\x80", "\xFF"}) {
     result = {};
     serve(event_stream + openai_delta("good ") + openai_delta(bad) + openai_end);
@@ -317,13 +339,38 @@ CAF_TEST(without credit nothing is read and the provider is held up) {
   run_while_busy(thread, 300ms);
   CAF_CHECK_EQUAL(result.deltas.size(), 3u);
   CAF_CHECK(!result.over());
-  // What the server could send has gone into the two sockets' buffers: its own, of some megabytes, and ours.
+  // What the server could send has gone into the two sockets' buffers: its own, of some megabytes,
+  // and ours.
   const auto held_up_at = server->connections[0]->bytes_accepted;
   CAF_CHECK(held_up_at < 8 * 1024 * 1024);
   run_while_busy(thread, 50ms);
   CAF_CHECK_EQUAL(server->connections[0]->bytes_accepted, held_up_at);
   answer->grant(5);
   CAF_CHECK(run_until(thread, [&] { return result.deltas.size() == 8; }));
+  CAF_CHECK(!result.over());
+}
+
+CAF_TEST(without credit not even the end of the stream is read) {
+  serve(event_stream + openai_delta("Hel"));
+  ask(0);
+  run_while_busy(thread, 50ms);
+  CAF_CHECK(!result.over());
+  answer->grant(2);
+  CAF_REQUIRE(finish());
+  CAF_CHECK(result.fault);
+}
+
+CAF_TEST(the deadline between chunks begins anew when the reader comes back) {
+  options.limits.between_chunks = 200ms;
+  serve(event_stream + openai_delta("Hel"), false);
+  ask(1);
+  CAF_REQUIRE(run_until(thread, [&] { return result.deltas.size() == 1; }));
+  run_while_busy(thread, 300ms);
+  answer->grant(1);
+  run_while_busy(thread, 50ms);
+  server->connections[0]->send(openai_delta("lo"));
+  CAF_REQUIRE(run_until(thread, [&] { return result.deltas.size() == 2 || result.over(); }));
+  CAF_CHECK_EQUAL(result.text(), "Hello");
   CAF_CHECK(!result.over());
 }
 

@@ -16,14 +16,15 @@ struct response_header {
   std::string retry_after;
 };
 
-/// An HTTP/1.1 response from bytes that arrive in any portions: framing by Beast's parser, body handed out as it comes, interim
-/// (1xx) responses skipped. No I/O.
+/// An HTTP/1.1 response from bytes that arrive in any portions: framing by Beast's parser, body
+/// handed out as it comes, interim (1xx) responses skipped. No I/O.
 class http_response_decoder {
 public:
   http_response_decoder();
   ~http_response_decoder();
 
-  /// Appends the part of the body in `bytes` to `body`. False: this is no HTTP response, or its header is too large.
+  /// Appends the part of the body in `bytes` to `body`. False: this is no HTTP response, or its
+  /// header is too large.
   [[nodiscard]] bool feed(std::string_view bytes, std::string& body);
 
   /// The connection ended. False: before the response did.

@@ -18,8 +18,8 @@ struct fed {
 fed feed(const std::string& text, size_t cut) {
   http_response_decoder decoder;
   fed out;
-  out.good = decoder.feed(text.substr(0, cut), out.body) &&
-             decoder.feed(text.substr(cut), out.body);
+  out.good =
+      decoder.feed(text.substr(0, cut), out.body) && decoder.feed(text.substr(cut), out.body);
   out.complete = out.good && decoder.end_of_stream();
   out.status = decoder.header().status;
   return out;
@@ -38,20 +38,23 @@ void check(const std::string& text, bool good, bool complete, const std::string&
 }  // namespace
 
 CAF_TEST(every framing of a body is understood however it is cut) {
-  check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n"
-        "Trailer: t\r\n\r\n",
-        true, true, "hello world");
+  check(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n"
+      "Trailer: t\r\n\r\n",
+      true, true, "hello world");
   check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", true, true, "hello");
   check("HTTP/1.0 200 OK\r\n\r\nhello", true, true, "hello");
-  check("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
-        true, true, "hi");
+  check(
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+      true, true, "hi");
   check("HTTP/1.1 204 No Content\r\n\r\n", true, true, "");
 }
 
 CAF_TEST(a response that ends early is told from a whole one) {
   check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", true, false, "hel");
-  check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", true, false, "hello");
+  check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", true, false,
+        "hello");
   check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", true, false, "hell");
   check("HTTP/1.1 200 OK\r\nContent-Le", true, false, "");
   check("", true, false, "");
@@ -83,10 +86,11 @@ CAF_TEST(a header beyond 32 KiB and a chunk header without an end are refused) {
 CAF_TEST(the fields that matter are kept) {
   http_response_decoder decoder;
   std::string body;
-  CAF_REQUIRE(decoder.feed("HTTP/1.1 429 Too Many\r\nretry-after: 12\r\nContent-Type: "
-                           "Text/Event-Stream; charset=utf-8\r\nContent-Encoding: GZIP\r\n"
-                           "Content-Length: 0\r\n\r\n",
-                           body));
+  CAF_REQUIRE(
+      decoder.feed("HTTP/1.1 429 Too Many\r\nretry-after: 12\r\nContent-Type: "
+                   "Text/Event-Stream; charset=utf-8\r\nContent-Encoding: GZIP\r\n"
+                   "Content-Length: 0\r\n\r\n",
+                   body));
   CAF_CHECK_EQUAL(decoder.header().status, 429u);
   CAF_CHECK_EQUAL(decoder.header().retry_after, "12");
   CAF_CHECK_EQUAL(decoder.header().content_type, "text/event-stream; charset=utf-8");

@@ -13,7 +13,8 @@ namespace ssl = boost::asio::ssl;
 
 namespace {
 
-// What the kernel may hold for us while we do not read. Without it the window grows to megabytes a stream.
+// What the kernel may hold for us while we do not read. Without it the window grows to megabytes a
+// stream.
 constexpr int receive_window_bytes = 64 * 1024;
 
 }  // namespace
@@ -109,12 +110,11 @@ void http_stream_client::send() {
     return;
   owner_->on_connected();
   with_stream([this](auto& stream) {
-    asio::async_write(stream, asio::buffer(request_),
-                      [self = shared_from_this()](error, size_t) {
-                        self->request_ = {};
-                        // A failed write is no failure yet: a server may refuse before it has read everything.
-                        self->receive();
-                      });
+    asio::async_write(stream, asio::buffer(request_), [self = shared_from_this()](error, size_t) {
+      self->request_ = {};
+      // A failed write is no failure yet: a server may refuse before it has read everything.
+      self->receive();
+    });
   });
 }
 
@@ -131,10 +131,9 @@ void http_stream_client::receive() {
   if (owner_ == nullptr)
     return;
   with_stream([this](auto& stream) {
-    stream.async_read_some(asio::buffer(buffer_),
-                           [self = shared_from_this()](error ec, size_t count) {
-                             self->received(ec, count);
-                           });
+    stream.async_read_some(
+        asio::buffer(buffer_),
+        [self = shared_from_this()](error ec, size_t count) { self->received(ec, count); });
   });
 }
 
@@ -143,7 +142,8 @@ void http_stream_client::received(error ec, size_t count) {
     return;
   if (count > 0 && !response_.feed({buffer_.data(), count}, body_))
     return fail(http_fault::malformed);
-  // A TLS peer that leaves without close_notify looks like this too; the framing tells whether something is missing.
+  // A TLS peer that leaves without close_notify looks like this too; the framing tells whether
+  // something is missing.
   if (ec && !response_.end_of_stream())
     return fail(http_fault::cut);
   if (!response_.header_done())

@@ -25,29 +25,36 @@ enum class http_fault {
   malformed,   ///< not HTTP
 };
 
-/// TLS as a client of a public API: TLS 1.2 or later, chain and host name verified against the system's authorities or, if not
-/// empty, those of `ca_file` (PEM). Throws boost::system::system_error when that cannot be read.
-[[nodiscard]] std::shared_ptr<boost::asio::ssl::context> make_tls_client(const std::string& ca_file);
+/// TLS as a client of a public API: TLS 1.2 or later, chain and host name verified against the
+/// system's authorities or, if not empty, those of `ca_file` (PEM). Throws
+/// boost::system::system_error when that cannot be read.
+[[nodiscard]] std::shared_ptr<boost::asio::ssl::context> make_tls_client(
+    const std::string& ca_file);
 
-/// One HTTP exchange on one connection of its own, its body read only on demand: who does not call `read` is not sent
-/// to, since TCP's window closes.
+/// One HTTP exchange on one connection of its own, its body read only on demand: who does not call
+/// `read` is not sent to, since TCP's window closes.
 ///
-/// Lives on one I/O thread. It has no deadline: its owner has, and calls `close`. Operations under way keep it alive.
+/// Lives on one I/O thread. It has no deadline: its owner has, and calls `close`. Operations under
+/// way keep it alive.
 class http_stream_client : public std::enable_shared_from_this<http_stream_client> {
 public:
-  /// Called on the I/O thread, never from inside a call of the owner; nothing is called after `close`.
+  /// Called on the I/O thread, never from inside a call of the owner; nothing is called after
+  /// `close`.
   class listener {
   public:
-    virtual void on_connected() = 0;  ///< the request goes out; the response is being read up to its header
+    virtual void
+    on_connected() = 0;  ///< the request goes out; the response is being read up to its header
     virtual void on_header(const response_header& header) = 0;
-    virtual void on_body(std::string_view bytes, bool last) = 0;  ///< answers one `read`; may be empty
+    virtual void on_body(std::string_view bytes,
+                         bool last) = 0;          ///< answers one `read`; may be empty
     virtual void on_fault(http_fault fault) = 0;  ///< nothing follows
 
   protected:
     ~listener() = default;
   };
 
-  /// `tls` is used when the URL asks for it. `request` is the whole request as it goes over the wire.
+  /// `tls` is used when the URL asks for it. `request` is the whole request as it goes over the
+  /// wire.
   http_stream_client(boost::asio::io_context& context, http_url url,
                      std::shared_ptr<boost::asio::ssl::context> tls, std::string request,
                      listener& owner);

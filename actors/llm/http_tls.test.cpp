@@ -96,7 +96,8 @@ struct fixture {
         if (ec)
           return;
         boost::asio::async_read_until(
-            *peer, boost::asio::dynamic_buffer(request), "\r\n\r\n", [this, response](auto ec, auto) {
+            *peer, boost::asio::dynamic_buffer(request), "\r\n\r\n",
+            [this, response](auto ec, auto) {
               CAF_REQUIRE(!ec);
               auto kept = std::make_shared<std::string>(response);
               boost::asio::async_write(*peer, boost::asio::buffer(*kept),

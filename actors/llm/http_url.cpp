@@ -8,7 +8,8 @@ namespace kgents::llm {
 namespace {
 
 bool is_plain(char c) noexcept {
-  return c > ' ' && c < '\x7f' && std::string_view{"\"<>\\^`{|}@?#"}.find(c) == std::string_view::npos;
+  return c > ' ' && c < '\x7f' &&
+         std::string_view{"\"<>\\^`{|}@?#"}.find(c) == std::string_view::npos;
 }
 
 bool is_port(std::string_view text) noexcept {

@@ -17,7 +17,8 @@ struct http_url {
   [[nodiscard]] std::string authority() const;
 };
 
-/// `http://host[:port][/path]` or `https://…`; no user, query or fragment, no character that would need escaping.
+/// `http://host[:port][/path]` or `https://…`; no user, query or fragment, no character that would
+/// need escaping.
 [[nodiscard]] std::optional<http_url> parse_http_url(std::string_view text);
 
 }  // namespace kgents::llm

@@ -11,7 +11,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::string_view go_on =
-    "Your previous message was cut off. Go on exactly where it stopped, in the middle of the sentence or word if need "
+    "Your previous message was cut off. Go on exactly where it stopped, in the middle of the "
+    "sentence or word if need "
     "be. Do not repeat any of it, and do not comment on the interruption.";
 
 json::object message(std::string_view role, std::string_view content) {
@@ -89,7 +90,8 @@ private:
 
   static void text(const json::object& from, decoded& out) {
     out.text = string_in(from, "content");
-    // Models that think aloud send this first; it is not part of the answer, but it is a sign of life.
+    // Models that think aloud send this first; it is not part of the answer, but it is a sign of
+    // life.
     out.alive = !out.text.empty() || !string_in(from, "reasoning_content").empty() ||
                 !string_in(from, "reasoning").empty();
   }

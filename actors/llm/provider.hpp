@@ -17,14 +17,14 @@ struct chat_message {
   std::string content;
 };
 
-/// What a model is asked. `prefix` is the part of the answer that is already durable: the provider must go on exactly
-/// behind it and never say it again.
+/// What a model is asked. `prefix` is the part of the answer that is already durable: the provider
+/// must go on exactly behind it and never say it again.
 struct prompt {
   std::string system;
   std::vector<chat_message> messages;  ///< oldest first, the last one is the user's
   std::string prefix;
-  std::string mode = "reflect";        ///< persona mode; used by the embedded engine
-  bool deep = false;                   ///< several paragraphs are wanted
+  std::string mode = "reflect";  ///< persona mode; used by the embedded engine
+  bool deep = false;             ///< several paragraphs are wanted
   double temperature = 0.5;
   uint32_t max_tokens = 4000;
 };
@@ -44,10 +44,10 @@ enum class error_type : uint8_t {
 
 struct failure {
   error_type type = error_type::internal;
-  std::string message;                        ///< safe to show; no key, no body of the provider
-  uint32_t retry_after_seconds = 0;           ///< from the provider's 429; 0: none
-  /// It refused this very request (too long, malformed) and is well otherwise: no news for its circuit breaker, or one
-  /// tenant's bad prompts would take it away from all the others.
+  std::string message;               ///< safe to show; no key, no body of the provider
+  uint32_t retry_after_seconds = 0;  ///< from the provider's 429; 0: none
+  /// It refused this very request (too long, malformed) and is well otherwise: no news for its
+  /// circuit breaker, or one tenant's bad prompts would take it away from all the others.
   bool fault_of_request = false;
 };
 
@@ -65,21 +65,25 @@ struct completion {
 
 /// Where a stream's events go; called on the I/O thread of the stream, never from inside `start`.
 struct sink {
-  std::function<void(std::string text)> delta;   ///< valid UTF-8 without NUL, 1 to `max_delta_bytes` bytes
-  std::function<void(completion)> done;          ///< last
-  std::function<void(failure)> failed;           ///< or last
+  std::function<void(std::string text)>
+      delta;                             ///< valid UTF-8 without NUL, 1 to `max_delta_bytes` bytes
+  std::function<void(completion)> done;  ///< last
+  std::function<void(failure)> failed;   ///< or last
 };
 
-constexpr size_t max_delta_bytes = 4096;  ///< larger deltas of a provider are split at code point boundaries
+constexpr size_t max_delta_bytes =
+    4096;  ///< larger deltas of a provider are split at code point boundaries
 
-/// One running answer. Owned by its turn; destroying it cancels: the socket is closed, and nothing is called after.
-/// Used and destroyed only on its I/O thread; from inside a sink's function both are allowed.
+/// One running answer. Owned by its turn; destroying it cancels: the socket is closed, and nothing
+/// is called after. Used and destroyed only on its I/O thread; from inside a sink's function both
+/// are allowed.
 class stream {
 public:
   virtual ~stream() = default;
 
-  /// Allows `n` more deltas. Without credit the provider's socket is not read, so TCP pushes back; a stream starts
-  /// with none. Time without credit does not count against the deadline between chunks. Calls nothing itself.
+  /// Allows `n` more deltas. Without credit the provider's socket is not read, so TCP pushes back;
+  /// a stream starts with none. Time without credit does not count against the deadline between
+  /// chunks. Calls nothing itself.
   virtual void grant(uint32_t n) = 0;
 };
 

@@ -128,7 +128,8 @@ private:
   sink sink_of_call() {
     // The stream calls nothing once it is destroyed, and `close` destroys it.
     return {[this](std::string text) { delta(std::move(text)); },
-            [this](completion x) { done(std::move(x)); }, [this](failure x) { failed(std::move(x)); }};
+            [this](completion x) { done(std::move(x)); },
+            [this](failure x) { failed(std::move(x)); }};
   }
 
   void delta(std::string text) {
@@ -180,7 +181,8 @@ private:
   std::unique_ptr<stream> current_;
   size_t at_ = 0;
   time_point since_{};
-  uint32_t credit_ = 0;   // granted in all, which is what the next provider starts with: no chunk, no credit used
+  uint32_t credit_ =
+      0;  // granted in all, which is what the next provider starts with: no chunk, no credit used
   bool is_probe_ = false;
   bool calling_ = false;  // a provider owes an outcome
   bool began_ = false;    // the first chunk is out

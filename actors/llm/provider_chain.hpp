@@ -11,19 +11,22 @@
 
 namespace kgents::llm {
 
-/// Told once for each call of a provider, on the call's I/O thread. `outcome`: "ok", "canceled", or the name of an
-/// error_type; "open" for a provider that was passed over because its breaker is open (0 s).
+/// Told once for each call of a provider, on the call's I/O thread. `outcome`: "ok", "canceled", or
+/// the name of an error_type; "open" for a provider that was passed over because its breaker is
+/// open (0 s).
 using call_observer = std::function<void(std::string_view provider, std::string_view model,
                                          std::string_view outcome, double seconds)>;
 
 /// Providers in order of preference, with a circuit breaker before each.
 ///
-/// An answer begins with the first provider whose breaker admits it. If that fails before its first chunk, for whatever
-/// reason, the next one is asked; when none is left the last failure is the answer's. A failure behind the first chunk is final:
-/// another model would not go on with the same sentence.
+/// An answer begins with the first provider whose breaker admits it. If that fails before its first
+/// chunk, for whatever reason, the next one is asked; when none is left the last failure is the
+/// answer's. A failure behind the first chunk is final: another model would not go on with the same
+/// sentence.
 ///
-/// A breaker counts an answer when it ends. A probe counts as a success at its first chunk, so that a long answer does not
-/// keep the others waiting; a probe that is cancelled before counts as a failure, since people give up on what hangs.
+/// A breaker counts an answer when it ends. A probe counts as a success at its first chunk, so that
+/// a long answer does not keep the others waiting; a probe that is cancelled before counts as a
+/// failure, since people give up on what hangs.
 ///
 /// Thread-safe; an answer stays on its I/O thread.
 class provider_chain final : public provider {

@@ -271,7 +271,8 @@ CAF_TEST(the answer may be destroyed by its own delta and by its own end) {
 
 CAF_TEST(collecting gives the whole text or the failure) {
   std::optional<collect_result> got;
-  auto asking = collect(*first, thread, hello(), 100, [&](collect_result x) { got = std::move(x); });
+  auto asking =
+      collect(*first, thread, hello(), 100, [&](collect_result x) { got = std::move(x); });
   first->last().out.delta("RECOMMENDATION: ");
   first->last().out.delta("approve");
   CAF_CHECK(!got);

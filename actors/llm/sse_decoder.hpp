@@ -14,8 +14,9 @@ struct sse_event {
 /// The largest event a provider may send; its rest is not read.
 constexpr size_t max_sse_event_bytes = 1024 * 1024;
 
-/// Server-sent events from bytes that arrive in any portions (WHATWG HTML, 9.2.6): LF, CRLF and CR, comments, byte order
-/// mark. Pulled, not pushed, so that a reader without credit leaves the rest undecoded. No I/O.
+/// Server-sent events from bytes that arrive in any portions (WHATWG HTML, 9.2.6): LF, CRLF and CR,
+/// comments, byte order mark. Pulled, not pushed, so that a reader without credit leaves the rest
+/// undecoded. No I/O.
 class sse_decoder {
 public:
   void feed(std::string_view bytes);
@@ -24,7 +25,8 @@ public:
 
   [[nodiscard]] result next(sse_event& out);
 
-  /// The body ended: an event without its closing blank line counts too, since some providers leave it out.
+  /// The body ended: an event without its closing blank line counts too, since some providers leave
+  /// it out.
   [[nodiscard]] result last(sse_event& out);
 
 private:

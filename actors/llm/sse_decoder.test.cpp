@@ -35,7 +35,8 @@ events decode(const std::vector<std::string>& pieces) {
 
 CAF_TEST(lines end in LF or CRLF or CR and events may be cut anywhere) {
   const std::string body =
-      "\xEF\xBB\xBF: hello\r\n\r\nevent: first\r\ndata: one\r\ndata:two\r\n\r\nid: 7\ndata:  three\n\n"
+      "\xEF\xBB\xBF: hello\r\n\r\nevent: first\r\ndata: one\r\ndata:two\r\n\r\nid: 7\ndata:  "
+      "three\n\n"
       "data\rdata: four\r\rretry: 1\nevent: lost\n\ndata: five";
   const events expected{{"first", "one\ntwo"}, {"", " three"}, {"", "\nfour"}, {"", "five"}};
   CAF_CHECK(decode({body}) == expected);

@@ -17,8 +17,8 @@
 
 namespace kgents::llm::testing {
 
-/// A model provider of whatever behaviour a test wants, on the test's own event loop: each connection's request is read
-/// whole, recorded and handed to `behaviour`.
+/// A model provider of whatever behaviour a test wants, on the test's own event loop: each
+/// connection's request is read whole, recorded and handed to `behaviour`.
 class stand_in {
   using tcp = boost::asio::ip::tcp;
   using error = boost::system::error_code;
@@ -123,11 +123,13 @@ struct outcome {
   }
   [[nodiscard]] sink into() {
     return {[this](std::string x) { deltas.push_back(std::move(x)); },
-            [this](completion x) { end = std::move(x); }, [this](failure x) { fault = std::move(x); }};
+            [this](completion x) { end = std::move(x); },
+            [this](failure x) { fault = std::move(x); }};
   }
 };
 
-/// Runs the event loop of `thread`, which was not started, on this one until `condition`; false after ten seconds without.
+/// Runs the event loop of `thread`, which was not started, on this one until `condition`; false
+/// after ten seconds without.
 inline bool run_until(runtime::io_thread& thread, const std::function<bool()>& condition) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{10};
   while (!condition()) {

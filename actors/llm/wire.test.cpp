@@ -107,11 +107,11 @@ CAF_TEST(an OpenAI stream gives text and usage and reason) {
 
 CAF_TEST(whatever an OpenAI compatible server leaves out is no error) {
   const auto decoder = openai_decoder();
-  const auto x =
-      tell(*decoder, {"{}", R"({"choices":null})", R"({"choices":[]})", R"({"choices":[{}]})",
-                      R"({"choices":[{"delta":null}]})", R"({"choices":[{"delta":{"content":null}}]})",
-                      R"({"choices":[{"delta":{"content":7},"finish_reason":7}],"usage":null})",
-                      R"({"choices":[7],"model":7,"usage":{"prompt_tokens":-1}})", "[DONE]"});
+  const auto x = tell(
+      *decoder, {"{}", R"({"choices":null})", R"({"choices":[]})", R"({"choices":[{}]})",
+                 R"({"choices":[{"delta":null}]})", R"({"choices":[{"delta":{"content":null}}]})",
+                 R"({"choices":[{"delta":{"content":7},"finish_reason":7}],"usage":null})",
+                 R"({"choices":[7],"model":7,"usage":{"prompt_tokens":-1}})", "[DONE]"});
   CAF_CHECK(x.good && x.over && !x.error);
   CAF_CHECK_EQUAL(x.text, "");
   CAF_CHECK_EQUAL(decoder->end.finish_reason, "stop");
@@ -119,9 +119,8 @@ CAF_TEST(whatever an OpenAI compatible server leaves out is no error) {
 }
 
 CAF_TEST(what is no JSON object is refused) {
-  for (const std::string bad :
-       {"", "[]", "7", "{", "{\"choices\":[{\"delta\":{\"content\":\"cut", "[DONE] and more",
-        "{} {}", "\xFF\xFE"}) {
+  for (const std::string bad : {"", "[]", "7", "{", "{\"choices\":[{\"delta\":{\"content\":\"cut",
+                                "[DONE] and more", "{} {}", "\xFF\xFE"}) {
     CAF_CHECK(!tell(*openai_decoder(), {bad}).good);
     CAF_CHECK(!tell(*anthropic_decoder(""), {bad}).good);
   }
@@ -236,7 +235,9 @@ CAF_TEST(white space that was not sent and comes again is dropped and other whit
 
 CAF_TEST(each status has its error type) {
   const auto now = std::chrono::system_clock::from_time_t(1'700'000'000);  // 2023-11-14 22:13:20
-  const auto type_of = [&](unsigned status) { return failure_of_status("p", status, "", now).type; };
+  const auto type_of = [&](unsigned status) {
+    return failure_of_status("p", status, "", now).type;
+  };
   for (unsigned status : {301u, 400u, 401u, 403u, 404u, 422u})
     CAF_CHECK(type_of(status) == error_type::provider_rejected);
   for (unsigned status : {500u, 502u, 503u, 504u})
@@ -249,7 +250,7 @@ CAF_TEST(each status has its error type) {
   CAF_CHECK(failure_of_status("p", 503, "", now).message == "p answered 503");
 }
 
-CAF_TEST(Retry-After is seconds or a date) {
+CAF_TEST(Retry - After is seconds or a date) {
   const auto now = std::chrono::system_clock::from_time_t(1'700'000'000);
   const auto wait = [&](std::string_view x) {
     return failure_of_status("p", 429, x, now).retry_after_seconds;
@@ -278,7 +279,8 @@ CAF_TEST(a base URL is taken apart) {
   const auto six = parse_http_url("http://[::1]:8080/x").value();
   CAF_CHECK_EQUAL(six.host, "::1");
   CAF_CHECK_EQUAL(six.authority(), "[::1]:8080");
-  for (auto bad : {"", "localhost", "ftp://x", "http://", "http://x:0", "http://x:65536", "http://x:",
-                   "http://u@x", "http://x/?q", "http://x/a b", "http://x\r\nA: b", "http://[::1"})
+  for (auto bad : {"", "localhost", "ftp://x", "http://", "http://x:0", "http://x:65536",
+                   "http://x:", "http://u@x", "http://x/?q", "http://x/a b", "http://x\r\nA: b",
+                   "http://[::1"})
     CAF_CHECK(!parse_http_url(bad));
 }
