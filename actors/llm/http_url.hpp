@@ -19,7 +19,6 @@ struct http_url {
 
 /// `http://host[:port][/path]` or `https://…`; no user, query or fragment, no character that would
 /// need escaping.
-/// need escaping.
 [[nodiscard]] std::optional<http_url> parse_http_url(std::string_view text);
 
 }  // namespace kgents::llm
