@@ -100,6 +100,7 @@ void tenant::fill(const sql::resolved_key& key, const sql::tenant_row& row, prom
 void tenant::opened(const sql::resolved_key& key, promise out) {
   auto& gate = keys_[key.key];
   gate->set_limits(limits_of(key));
+  services_->gates->add(key.key, gate);
   out.deliver(answer<key_lease>{{gate, services_->gates->of(id_.tenant)}});
 }
 

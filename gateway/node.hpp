@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "actors/llm/provider_chain.hpp"
@@ -17,7 +18,8 @@ namespace kgents::gateway {
 /// Whether the database can be used, as last seen; kept by a probe so that /ready costs no round trip.
 struct readiness {
   std::atomic<bool> database{false};
-  std::atomic<bool> draining{false};
+  std::atomic<bool> draining{false};   ///< streams end at the next pause between turns
+  std::atomic<bool> drain_over{false};  ///< and now in mid-answer too
 };
 
 /// What route handlers work with: the parts of the running node. Outlives every connection.

@@ -40,6 +40,21 @@ std::shared_ptr<tenant_gate> tenant_gates::of(tenant_id tenant) {
   return gate;
 }
 
+void tenant_gates::add(api_key_id key, const std::shared_ptr<key_gate>& gate) {
+  std::lock_guard guard{mutex_};
+  if (keys_.size() >= sweep_keys_at_) {
+    std::erase_if(keys_, [](const auto& x) { return x.second.expired(); });
+    sweep_keys_at_ = std::max<size_t>(1024, 2 * keys_.size());
+  }
+  keys_[key] = gate;
+}
+
+std::shared_ptr<key_gate> tenant_gates::find(api_key_id key) {
+  std::lock_guard guard{mutex_};
+  const auto at = keys_.find(key);
+  return at == keys_.end() ? nullptr : at->second.lock();
+}
+
 namespace {
 
 uint64_t month_number(std::chrono::sys_seconds now) noexcept {

@@ -64,15 +64,24 @@ struct tenant_gate {
   std::shared_ptr<month_tokens> tokens;
 };
 
-/// All tenants of a node.
+class key_gate;
+
+/// All tenants of a node. Any thread.
 class tenant_gates {
 public:
   [[nodiscard]] std::shared_ptr<tenant_gate> of(tenant_id tenant, std::string_view tier);
   /// Whatever its tier: for a session, whose tenant's key has been here before; the least otherwise.
   [[nodiscard]] std::shared_ptr<tenant_gate> of(tenant_id tenant);
 
+  /// Keeps a key's gate findable while somebody holds it.
+  void add(api_key_id key, const std::shared_ptr<key_gate>& gate);
+  /// Null when nobody on this node uses that key.
+  [[nodiscard]] std::shared_ptr<key_gate> find(api_key_id key);
+
 private:
   std::mutex mutex_;
+  std::unordered_map<api_key_id, std::weak_ptr<key_gate>> keys_;
+  size_t sweep_keys_at_ = 1024;
   std::unordered_map<tenant_id, std::shared_ptr<tenant_gate>> gates_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <utility>
 
 namespace kgents::runtime {
 
@@ -63,6 +64,22 @@ void hub::deliver() {
         round_[i]->advanced();
     round_.clear();
   }
+}
+
+void hub::wake_all() {
+  boost::asio::post(thread_.context(), [this] {
+    for (auto& [log, readers] : readers_)
+      round_.insert(round_.end(), readers.begin(), readers.end());
+    for (size_t i = 0; i < round_.size(); ++i)
+      if (round_[i] != nullptr)
+        round_[i]->advanced();
+    round_.clear();
+  });
+}
+
+void hubs::wake_all() {
+  for (auto& x : hubs_)
+    x->wake_all();
 }
 
 hubs::hubs(io_threads& threads) {

@@ -32,6 +32,9 @@ public:
   void notify(const std::vector<log_ptr>& logs);
   void notify(const log_ptr& log);
 
+  /// From any thread: every reader looks again, as at a drain.
+  void wake_all();
+
   [[nodiscard]] io_thread& thread() noexcept { return thread_; }
 
 private:
@@ -56,6 +59,7 @@ public:
 
   /// From any thread: tells the threads that have readers of it.
   void notify(const log_ptr& log);
+  void wake_all();
   /// The same for many logs, one post a thread.
   void notify(const std::vector<log_ptr>& logs);
 

@@ -91,7 +91,9 @@ ports::ports(caf::actor_system& system, io_threads& threads, region& entities) {
   }
 }
 
-ports::~ports() {
+ports::~ports() { stop(); }
+
+void ports::stop() {
   for (auto& x : handles_)
     caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
 }

@@ -82,6 +82,7 @@ public:
   [[nodiscard]] port& operator[](size_t thread) noexcept { return *ports_[thread]; }
   [[nodiscard]] io_unit& unit(size_t thread) noexcept { return *units_[thread]; }
   void entity_lost(const entity_id& id);
+  void stop();
 
 private:
   std::vector<std::unique_ptr<io_unit>> units_;

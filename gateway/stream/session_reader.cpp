@@ -128,6 +128,7 @@ void session_reader::pull(std::vector<event_ptr>& out, size_t max) {
         continue;
       last_ = x->place();
       const bool last = x->kind() == event_kind::complete || x->kind() == event_kind::error;
+      in_turn_ = !last;
       out.push_back(std::move(x));
       if (last && how_.one_turn) {
         ended_ = true;

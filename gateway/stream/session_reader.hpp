@@ -43,6 +43,9 @@ public:
   /// The one turn's last event has been pulled, or the place is lost (the session cannot be reached any more).
   [[nodiscard]] bool ended() const noexcept { return ended_; }
 
+  /// Between a turn's first and last event.
+  [[nodiscard]] bool in_turn() const noexcept { return in_turn_; }
+
   /// No more events; the stream is closing.
   void stop();
 
@@ -69,6 +72,7 @@ private:
   bool live_ = false;
   bool asking_ = false;
   bool ended_ = false;
+  bool in_turn_ = false;
 };
 
 }  // namespace kgents::gateway

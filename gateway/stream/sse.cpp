@@ -50,7 +50,7 @@ public:
     events_.clear();
     if (reader_->ended())
       return state::end;
-    if (!said && ready_.draining) {
+    if (!said && ready_.draining && (ready_.drain_over || !(bare_ || reader_->in_turn()))) {
       out.add(chunked ? as_http_chunk(reconnect) : std::string{reconnect});
       return state::end;
     }

@@ -70,7 +70,7 @@ public:
       out.add(std::move(e), text);
     }
     events_.clear();
-    if (at_.ready.draining && out.empty())
+    if (at_.ready.draining && out.empty() && (at_.ready.drain_over || !reader_->in_turn()))
       return state::end;
     if (reader_->ended())
       return state::end;

@@ -1,0 +1,158 @@
+#include "gateway/openapi.hpp"
+
+#include <boost/json/serialize.hpp>
+
+#include "gateway/route.hpp"
+
+namespace kgents::gateway {
+
+namespace json = boost::json;
+
+namespace {
+
+json::object reference(const schema& x) {
+  return {{"$ref", "#/components/schemas/" + std::string{x.name}}};
+}
+
+json::object content(std::string_view type, json::value shape) {
+  return {{std::string{type}, json::object{{"schema", std::move(shape)}}}};
+}
+
+json::object problem(std::string_view description) {
+  return {{"description", description},
+          {"content", content("application/json",
+                              json::object{{"$ref", "#/components/schemas/Problem"}})}};
+}
+
+/// POST /v1/kgent/sessions/{id}/messages -> post_v1_kgent_sessions_id_messages
+std::string operation_id(const route& r) {
+  std::string out;
+  for (const char c : r.method)
+    out += static_cast<char>(c | 0x20);
+  for (const char c : r.path)
+    if (c == '/' || c == '.' || c == '-')
+      out += '_';
+    else if (c != '{' && c != '}')
+      out += c;
+  if (out.back() == '_')
+    out += "root";
+  return out;
+}
+
+json::array parameters_of(const route& r) {
+  json::array out;
+  for (auto rest = r.path; rest.find('{') != std::string_view::npos;) {
+    const auto open = rest.find('{');
+    const auto close = rest.find('}');
+    out.push_back(json::object{{"name", rest.substr(open + 1, close - open - 1)},
+                               {"in", "path"},
+                               {"required", true},
+                               {"schema", json::object{{"type", "string"}, {"format", "uuid"}}}});
+    rest.remove_prefix(close + 1);
+  }
+  for (const auto& f : r.query)
+    out.push_back(json::object{{"name", f.name},
+                               {"in", "query"},
+                               {"required", f.required},
+                               {"description", f.meaning},
+                               {"schema", to_json_schema(f)}});
+  if (r.metered && r.body != nullptr)
+    out.push_back(json::object{
+        {"name", "Idempotency-Key"},
+        {"in", "header"},
+        {"required", false},
+        {"description", "The same key again joins what the first request started."},
+        {"schema", json::object{{"type", "string"}, {"maxLength", 255}}}});
+  return out;
+}
+
+json::object responses_of(const route& r) {
+  json::object success{{"description", r.success == 101 ? "Switching protocols" : "Done"}};
+  if (r.success != 101 && r.success != 204) {
+    json::object body;
+    if (r.answer_type != "application/json")
+      body = content(r.answer_type, json::object{{"type", "string"}});
+    if (r.answer != nullptr)
+      body["application/json"] = json::object{{"schema", reference(*r.answer)}};
+    else if (r.answer_type == "application/json")
+      body = content("application/json", json::object{{"type", "object"}});
+    success["content"] = std::move(body);
+  }
+  json::object out{{std::to_string(r.success), std::move(success)}};
+  if (r.who != access::open) {
+    out["401"] = problem("No valid API key");
+    out["429"] = problem("A limit is reached; Retry-After says for how long");
+    out["503"] = problem("The server or its database is busy or away; Retry-After");
+  }
+  if (r.needs != scope::none)
+    out["403"] = problem("The key lacks the scope, or the plan the permission");
+  if (r.path.find('{') != std::string_view::npos) {
+    out["400"] = problem("An id, a cursor or a value is malformed");
+    out["404"] = problem("There is none, or it is not yours");
+  }
+  if (r.body != nullptr || !r.query.empty())
+    out["422"] = problem("Body or query does not fit; detail is a list");
+  return out;
+}
+
+json::object operation(const route& r) {
+  json::object out{{"operationId", operation_id(r)},
+                   {"tags", json::array{r.tag}},
+                   {"summary", r.summary},
+                   {"responses", responses_of(r)}};
+  if (auto parameters = parameters_of(r); !parameters.empty())
+    out["parameters"] = std::move(parameters);
+  if (r.body != nullptr)
+    out["requestBody"] =
+        json::object{{"required", true}, {"content", content("application/json", reference(*r.body))}};
+  if (r.who == access::open)
+    out["security"] = json::array{};
+  return out;
+}
+
+json::object document() {
+  json::object paths;
+  json::object schemas{
+      {"Problem",
+       json::object{{"type", "object"},
+                    {"properties",
+                     json::object{{"detail", json::object{{"type", json::array{"string", "array", "object"}}}}}},
+                    {"required", json::array{"detail"}}}}};
+  for (const auto& r : all_routes()) {
+    auto& path = paths[r.path];
+    if (!path.is_object())
+      path = json::object{};
+    std::string method{r.method};
+    for (auto& c : method)
+      c = static_cast<char>(c | 0x20);
+    path.as_object()[method] = operation(r);
+    for (const auto* x : {r.body, r.answer})
+      if (x != nullptr)
+        schemas[x->name] = to_json_schema(*x);
+  }
+  json::object security{
+      {"apiKey", json::object{{"type", "apiKey"}, {"in", "header"}, {"name", "X-API-Key"}}},
+      {"bearer", json::object{{"type", "http"}, {"scheme", "bearer"}}}};
+  return {{"openapi", "3.1.0"},
+          {"info", json::object{{"title", api_title},
+                                {"version", api_version},
+                                {"description", api_description},
+                                {"license", json::object{{"name", "Apache-2.0"},
+                                                         {"identifier", "Apache-2.0"}}}}},
+          {"security", json::array{json::object{{"apiKey", json::array{}}},
+                                   json::object{{"bearer", json::array{}}}}},
+          {"tags", json::array{json::object{{"name", "system"}}, json::object{{"name", "kgent"}},
+                               json::object{{"name", "soul"}}}},
+          {"paths", std::move(paths)},
+          {"components", json::object{{"schemas", std::move(schemas)},
+                                      {"securitySchemes", std::move(security)}}}};
+}
+
+}  // namespace
+
+const std::string& openapi_document() {
+  static const std::string text = json::serialize(document());
+  return text;
+}
+
+}  // namespace kgents::gateway
