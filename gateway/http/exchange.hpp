@@ -128,7 +128,8 @@ public:
 
   [[nodiscard]] virtual bool gone() const noexcept = 0;
 
-  /// The application's own, kept with the request.
+  /// The application's own, kept with the request and dropped when the exchange is over (answered, or the peer gone), so it
+  /// may hold the exchange.
   std::shared_ptr<void> context;
 };
 
