@@ -113,7 +113,7 @@ private:
     dispatch();
   }
 
-  void refuse(callback& done, failure why) {
+  void refuse(callback& done, failure&& why) {
     failed_.fetch_add(1, std::memory_order_relaxed);
     done(std::move(why));
   }
