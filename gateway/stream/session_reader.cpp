@@ -34,10 +34,26 @@ void session_reader::start(std::function<void(std::optional<refusal>)> done) {
 }
 
 void session_reader::move_to(const cursor& place, std::function<void(std::optional<refusal>)> done) {
-  backlog_.clear();
-  live_ = false;
-  last_ = place;
-  start(std::move(done));
+  asking_ = true;
+  attach_reader ask;
+  ask.live = false;
+  ask.place = place;
+  at_.ports[thread_.index()].ask<runtime::attached>(
+      session_, ask,
+      [weak = weak_from_this(), generation = ++asked_, place, done](answer<runtime::attached> out) {
+        auto self = weak.lock();
+        if (self == nullptr || self->asked_ != generation)
+          return;
+        self->asking_ = false;
+        if (!out.ok()) {
+          done(std::move(out.wrong));  // and goes on where it was
+          self->on_ready();
+          return;
+        }
+        self->last_ = place;
+        self->on_placed_ = done;
+        self->placed(std::move(out.value));
+      });
 }
 
 void session_reader::find_place() {

@@ -34,7 +34,7 @@ public:
   /// Finds its place; `placed` is called once: with a refusal (404 of another's cursor, 503), or none.
   void start(std::function<void(std::optional<refusal>)> placed);
 
-  /// Goes on from there (WebSocket `resume`). As `start`.
+  /// Goes on from there (WebSocket `resume`); when that is refused, where it was.
   void move_to(const cursor& place, std::function<void(std::optional<refusal>)> placed);
 
   /// At most `max` events that are ready, in order.
