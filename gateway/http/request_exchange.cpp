@@ -67,6 +67,7 @@ void request_exchange::detach(bool gone) noexcept {
   connection_ = nullptr;
   gone_ = gone;
   // The callback often holds this exchange: dropping it may destroy us, so it is the last thing done.
+  const auto mine = std::exchange(context, nullptr);
   auto f = std::exchange(on_gone_, nullptr);
   if (gone && f)
     f();
@@ -80,6 +81,7 @@ void request_exchange::peer_closed() {
 void request_exchange::shrink() noexcept {
   std::vector<std::pair<std::string, std::string>>{}.swap(in_.headers);
   std::string{}.swap(in_.body);
+  const auto mine = std::exchange(context, nullptr);
 }
 
 }  // namespace kgents::gateway::http
