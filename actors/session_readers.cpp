@@ -1,5 +1,7 @@
 // Where a session's readers go on: in its live log, or with a page of events from PostgreSQL.
 
+#include <algorithm>
+
 #include "actors/session.hpp"
 #include "runtime/limits.hpp"
 
@@ -45,8 +47,13 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
   here.log = log_;
   if (ask.live) {
     // A running turn is heard from its start; otherwise from now on.
-    const auto start = running_ ? log_->first_of(running_->id) : std::nullopt;
-    here.position = start.value_or(log_->at().end);
+    here.position = log_->at().end;
+    if (running_) {
+      if (const auto start = log_->first_of(running_->id))
+        here.position = *start;
+      else
+        append_running(here.backlog, cursor::before_turn);
+    }
     out.deliver(answer{std::move(here)});
     return;
   }
@@ -59,6 +66,11 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
         !running_->finished)
       here.backlog.push_back(make_gap_event(
           {ask.place.turn, running_->epoch, static_cast<int64_t>(chunks) - 1}));
+    out.deliver(answer{std::move(here)});
+    return;
+  }
+  if (running_ && running_->id == ask.place.turn) {
+    append_running(here.backlog, ask.place.index);
     out.deliver(answer{std::move(here)});
     return;
   }
@@ -80,6 +92,17 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
     else
       replay(ask, (*place)->seq, out);
   });
+}
+
+/// What the log holds no more of the running turn, behind `after`: all of it has been shown.
+void session::append_running(std::vector<event_ptr>& out, int64_t after) const {
+  const auto& turn = *running_;
+  const auto until = log_->held_from(turn.id).value_or(0);
+  if (after < cursor::turn_event)
+    out.push_back(make_turn_event(turn.id, turn.epoch, turn.message, turn.mode));
+  for (int64_t i = std::max<int64_t>(after + 1, 0); i < until; ++i)
+    out.push_back(make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
+                                   std::string{turn.answer.chunk(static_cast<chunk_index>(i))}));
 }
 
 void session::replay(const attach_reader& ask, sql::turn_seq from, promise<runtime::attached> out) {
@@ -106,8 +129,12 @@ void session::replay(const attach_reader& ask, sql::turn_seq from, promise<runti
         here.position = *held;  // from here on the log has it all
         break;
       }
-      if (!sql::ended(row.status))
-        break;  // about to run here: it will come through the log
+      if (!sql::ended(row.status)) {
+        // About to run here: it will come through the log. Or running, and its beginning is in the log no more.
+        if (running_ && running_->id == row.id && log_->held_from(row.id) > cursor::turn_event)
+          append_running(here.backlog, first ? ask.place.index : cursor::before_turn);
+        break;
+      }
       append_events(here.backlog, row, first ? ask.place.index : cursor::before_turn);
     }
     out.deliver(answer{std::move(here)});

@@ -255,15 +255,16 @@ void session::show_durable_part() {
   const auto shown = log_->shown_of(turn.id);
   if (shown.empty())
     log_->append_shown(make_turn_event(turn.id, turn.epoch, turn.message, turn.mode));
-  const size_t have = shown.empty() ? 0 : shown.size() - 1;
+  const size_t have = shown.empty() ? 0 : static_cast<size_t>(shown.back()->place().index + 1);
   for (size_t i = have; i < turn.answer.chunks(); ++i)
     log_->append_shown(make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
                                         std::string{turn.answer.chunk(static_cast<chunk_index>(i))}));
   // Shown before it was durable (durability `memory`): the readers have it, so the answer keeps it.
-  for (size_t i = turn.answer.chunks(); i < have; ++i) {
-    turn.answer.text += shown[i + 1]->text;
-    turn.answer.ends.push_back(static_cast<uint32_t>(turn.answer.text.size()));
-  }
+  for (const auto& x : shown)
+    if (x->place().index >= static_cast<int64_t>(turn.answer.chunks())) {
+      turn.answer.text += x->text;
+      turn.answer.ends.push_back(static_cast<uint32_t>(turn.answer.text.size()));
+    }
   services_->advanced(log_);
 }
 
@@ -318,6 +319,9 @@ void session::add_chunks(std::vector<std::string> texts) {
   services_->appended(log_);
   if (services_->show_at_once)
     services_->advanced(log_);
+  const auto held = log_->at();
+  if (replays_ == 0 && held.shown > held.base + limits::log_trim_running)
+    log_->drop_before(held.shown - limits::log_keep_running);
 }
 
 void session::chunks_arrived(turn_chunks& x) {

@@ -28,6 +28,10 @@ inline constexpr auto log_commit_deadline = 5000ms;
 
 /// Turns of a session that wait behind the running one (design.md section 4).
 inline constexpr uint32_t waiting_turns = 8;
+/// Shown events of a running turn that its log holds for its readers, at least and at most: a second or two of text.
+/// What is older comes from the session's own text of the answer. (An event takes some 350 bytes.)
+inline constexpr uint64_t log_keep_running = 64;
+inline constexpr uint64_t log_trim_running = 160;
 /// Ended turns stay in a session's live log for readers that are close behind, this long …
 inline constexpr auto log_keep_ended = 30s;
 /// … and at most this many bytes of frames; what was dropped is read from PostgreSQL.

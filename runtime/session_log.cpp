@@ -56,13 +56,13 @@ std::optional<uint64_t> session_log::behind(const cursor& place) const {
         break;
       continue;
     }
-    if (!found)
-      found = base_ + i;
+    if (!found && at.index > place.index + 1)
+      return std::nullopt;  // some of what follows is held no more
     // The final event shares no index with a chunk: a turn of n chunks ends with index n.
     if (at.index <= place.index)
       found = base_ + i + 1;
     else
-      break;
+      return found.value_or(base_ + i);
   }
   return found;
 }
@@ -70,8 +70,17 @@ std::optional<uint64_t> session_log::behind(const cursor& place) const {
 std::optional<uint64_t> session_log::first_of(turn_id turn) const {
   std::lock_guard guard{mutex_};
   for (size_t i = 0; i < events_.size(); ++i)
-    if (events_[i]->place().turn == turn)
+    if (const auto& at = events_[i]->place();
+        at.turn == turn && at.index == cursor::turn_event)
       return base_ + i;
+  return std::nullopt;
+}
+
+std::optional<int64_t> session_log::held_from(turn_id turn) const {
+  std::lock_guard guard{mutex_};
+  for (const auto& x : events_)
+    if (x->place().turn == turn)
+      return x->place().index;
   return std::nullopt;
 }
 

@@ -47,10 +47,12 @@ public:
   /// before `base`: the reader must catch up from PostgreSQL.
   bool read(uint64_t& position, std::vector<event_ptr>& out, size_t max) const;
 
-  /// Position behind `place`, when its turn is held.
+  /// Position behind `place`, when what follows it in its turn is held.
   [[nodiscard]] std::optional<uint64_t> behind(const cursor& place) const;
-  /// Position of the first event of that turn, when it is held.
+  /// Position of that turn's first event, when it is held.
   [[nodiscard]] std::optional<uint64_t> first_of(turn_id turn) const;
+  /// Index of the first event of that turn that is held.
+  [[nodiscard]] std::optional<int64_t> held_from(turn_id turn) const;
 
   /// The shown events of that turn that are held, in order.
   [[nodiscard]] std::vector<event_ptr> shown_of(turn_id turn) const;
