@@ -193,7 +193,10 @@ void connection::refuse(unsigned status, std::string_view why) {
   close_after_ = true;
   no_deadline();
   phase_ = phase::answering;
-  answer(home_->server->app.refuse(status, why));
+  auto out = home_->server->app.refuse(status, why);
+  if (status == 503 && out.header_lines.find("Retry-After:") == std::string::npos)
+    out.header_lines += "Retry-After: 1\r\n";
+  answer(std::move(out));
 }
 
 void connection::respond(response out) {

@@ -32,9 +32,9 @@ struct request {
 struct response {
   unsigned status = 200;
   std::string content_type = "application/json";
-  std::string body;
+  std::string body = {};
   /// Raw, complete header lines ("Name: value\r\n"), so that fixed sets of headers are appended as one string.
-  std::string header_lines;
+  std::string header_lines = {};
 };
 
 /// Frames to go out in one writev. Bytes are shared, not copied: each has an owner that keeps it alive until written.

@@ -12,8 +12,8 @@ namespace kgents::gateway::http {
 struct server_options {
   std::string host = "127.0.0.1";
   uint16_t port = 0;          ///< 0: any free one
-  std::string tls_cert;       ///< PEM chain; empty: plain HTTP
-  std::string tls_key;
+  std::string tls_cert = {};     ///< PEM chain; empty: plain HTTP
+  std::string tls_key = {};
   size_t max_header_bytes = 16 * 1024;    ///< request line and headers together; beyond: 431
   size_t max_body_bytes = 10 * 1024 * 1024;
   size_t max_connections = 20'000;        ///< beyond: 503 and closed
