@@ -202,10 +202,10 @@ void connection::wake() {
 void connection::cut() {
   switch (phase_) {
     case phase::streaming:
-      ending_ = cut_ = true;
+      cut_ = true;
       return wake();
     case phase::websocket:
-      websocket_->close_by_handler();
+      websocket_->finish();
       return wake();
     default:
       return close(close_reason::finished);
@@ -217,6 +217,8 @@ byte_source::state connection::pull(write_batch& out) {
   if (ending_)
     return state::end;
   auto now = websocket_ ? websocket_->pull(out) : source_->pull(out, chunked_);
+  if (cut_)
+    now = state::end;  // this batch was the last
   if (now == state::end) {
     ending_ = true;
     if (!websocket_ && chunked_ && !cut_)

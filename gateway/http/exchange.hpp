@@ -76,7 +76,8 @@ public:
   /// clients it is false: plain bytes, and the end of the stream closes the connection.
   virtual state pull(write_batch& out, bool chunked) = 0;
 
-  /// The connection is gone, or has been closed by us; nothing is called after it.
+  /// The connection is gone, or has been closed by us, or the last byte after `end` is out (`finished`); nothing is called
+  /// after it.
   virtual void closed(close_reason why) = 0;
 };
 
@@ -109,7 +110,8 @@ public:
   /// Answers. Before the body was read: what is left of it is drained if small, else the connection closes after the answer.
   virtual void respond(response out) = 0;
 
-  /// Answers with an unbounded body: status line and `head` at once, then what `source` gives, chunk-encoded.
+  /// Answers with an unbounded body: status line and `head`, then what `source` gives, chunk-encoded. Nothing is pulled
+  /// before this has returned; head and first frames go out in one write soon after. Frees the request's headers and body.
   virtual void stream(response head, std::shared_ptr<byte_source> source) = 0;
 
   /// Answers 101 to a valid WebSocket handshake (400 or 426 otherwise). `protocol` is echoed unless empty.
@@ -119,10 +121,12 @@ public:
   /// The source or handler has something to pull. Coalesced: cheap to call often.
   virtual void wake() = 0;
 
-  /// Cuts the connection (after what is queued): a revoked key, a stopping server.
+  /// Cuts the connection, after one more batch from the source or handler: a revoked key, a stopping server. A stream is cut
+  /// without its proper end, a WebSocket closed with the handler's code; both hear `closed(finished)`.
   virtual void close() = 0;
 
-  /// Called once when the peer goes away before the answer is complete; for `respond`-style answers that are still
+  /// Called once when the peer goes away before the answer is complete. It may have closed its sending side only: an answer
+  /// that is given all the same is sent while `gone()` is false. For `respond`-style answers that are still
   /// being made (a stream's source hears `closed` instead).
   virtual void on_gone(std::function<void()> f) = 0;
 
@@ -148,7 +152,8 @@ public:
   /// A request that never became one (malformed, too large, too slow): the complete answer for `status`.
   virtual response refuse(unsigned status, std::string_view why) = 0;
 
-  /// Bytes of the answer are out (for an endless one: the first); for metrics and the access log.
+  /// Bytes of the answer are out (for an endless one: begun); for metrics and the access log. Also for refused requests,
+  /// whose method and path are empty when there was no head to tell.
   virtual void answered(const exchange& x, unsigned status) = 0;
 };
 

@@ -137,7 +137,7 @@ byte_source::state websocket_session::pull(write_batch& out) {
         to += size;
       }
     }
-    if (now == state::end)
+    if (now == state::end || finishing_)
       close_by_handler();
   }
   if (std::exchange(close_due_, false)) {

@@ -36,8 +36,8 @@ public:
 
   /// A close frame goes out after what is queued; the first call wins.
   void close(uint16_t code, std::string reason);
-  /// With the handler's code and reason.
-  void close_by_handler();
+  /// Closes with the handler's code after one more batch of its messages.
+  void finish() noexcept { finishing_ = true; }
 
   /// A ping interval has passed: sends a ping, or closes when two went unanswered.
   void tick();
@@ -50,6 +50,7 @@ public:
   void closed(close_reason why) { handler_->closed(why); }
 
 private:
+  void close_by_handler();
   void add_control(write_batch& out, websocket_opcode opcode, std::string_view payload);
 
   std::shared_ptr<socket_handler> handler_;
@@ -59,6 +60,7 @@ private:
   uint16_t code_ = 0;
   uint8_t unanswered_pings_ = 0;
   bool opened_ = false;
+  bool finishing_ = false;
   bool pong_due_ = false;
   bool ping_due_ = false;
   bool close_due_ = false;
