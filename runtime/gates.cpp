@@ -88,12 +88,17 @@ key_gate::key_gate(key_limits limits, usage so_far, std::shared_ptr<month_tokens
       used_{so_far},
       month_{std::move(month)},
       day_{std::chrono::floor<std::chrono::days>(now)},
-      bucket_{static_cast<double>(limits.burst)} {}
+      bucket_{most_in_bucket()} {}
 
 void key_gate::set_limits(key_limits limits) {
   std::lock_guard guard{mutex_};
+  const bool was_unlimited = limits_.requests_per_minute == 0;
   limits_ = limits;
-  bucket_ = std::min(bucket_, static_cast<double>(limits.burst));
+  bucket_ = was_unlimited ? most_in_bucket() : std::min(bucket_, most_in_bucket());
+}
+
+double key_gate::most_in_bucket() const noexcept {
+  return static_cast<double>(std::max(1u, limits_.burst));
 }
 
 void key_gate::roll(seconds wall) {
@@ -111,7 +116,7 @@ key_gate::verdict key_gate::request(std::chrono::steady_clock::time_point now, s
     if (filled_ != std::chrono::steady_clock::time_point{})
       bucket_ += per_second * std::chrono::duration<double>(now - filled_).count();
     filled_ = now;
-    bucket_ = std::min(bucket_, static_cast<double>(std::max(1u, limits_.burst)));
+    bucket_ = std::min(bucket_, most_in_bucket());
     if (bucket_ < 1)
       return {false, false, static_cast<uint32_t>(std::ceil((1 - bucket_) / per_second))};
   }
@@ -125,7 +130,9 @@ key_gate::verdict key_gate::request(std::chrono::steady_clock::time_point now, s
       return {false, true, static_cast<uint32_t>(3600 - wall.time_since_epoch().count() % 3600)};
     ++this_hour_;
   }
-  bucket_ -= 1;
+  // Without a limit nothing is taken: there would be a debt when one is set.
+  if (limits_.requests_per_minute > 0)
+    bucket_ -= 1;
   return {};
 }
 

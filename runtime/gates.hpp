@@ -132,6 +132,7 @@ public:
 
 private:
   void roll(seconds wall);
+  [[nodiscard]] double most_in_bucket() const noexcept;
 
   mutable std::mutex mutex_;
   key_limits limits_;

@@ -54,6 +54,9 @@ void hub::deliver() {
     logs.swap(inbox_);
     scheduled_ = false;
   }
+  // A log that advanced several times since the last round is looked at once.
+  std::sort(logs.begin(), logs.end());
+  logs.erase(std::unique(logs.begin(), logs.end()), logs.end());
   for (const auto& log : logs) {
     const auto at = readers_.find(log.get());
     if (at == readers_.end())

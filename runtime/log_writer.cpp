@@ -48,6 +48,7 @@ public:
 private:
   struct part {
     log_ptr log;
+    uint64_t take = 0;
     std::vector<event_ptr> chunks;
   };
   struct batch {
@@ -86,7 +87,7 @@ private:
         if (taken.chunks.empty())
           continue;
         next->rows += taken.chunks.size();
-        next->parts.push_back({std::move(log), std::move(taken.chunks)});
+        next->parts.push_back({std::move(log), taken.take, std::move(taken.chunks)});
       }
       if (next->parts.empty())
         continue;
@@ -125,11 +126,11 @@ private:
     for (auto& part : x->parts) {
       const auto& first = part.chunks.front()->place();
       if (std::find(refused.begin(), refused.end(), first.turn) != refused.end()) {
-        part.log->failed();
+        part.log->failed(part.take);
         tell(part.log->owner(), log_refused{first.turn, first.epoch, true});
         continue;
       }
-      const auto owner = part.log->committed(mode_ == durability::durable);
+      const auto owner = part.log->committed(part.take, mode_ == durability::durable);
       if (owner)
         tell(owner, log_committed{});
       if (!part.log->all_committed())
@@ -146,7 +147,7 @@ private:
     if (why.what == sql::failure::kind::rejected)
       solo_ = 2 * limits::log_batch_rows;
     for (auto& part : x->parts) {
-      part.log->failed();
+      part.log->failed(part.take);
       const auto& first = part.chunks.front()->place();
       if (culprit)
         tell(part.log->owner(), log_refused{first.turn, first.epoch, false});

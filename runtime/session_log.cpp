@@ -113,7 +113,9 @@ void session_log::drop_uncommitted() {
     events_.pop_back();
   }
   committed_ = taken_ = base_ + events_.size();
+  ++take_;  // what is under way is of an activation that is gone
   wanted_ = 0;
+  dirty_ = false;  // the writer may have let go of the log when that was refused
   count_uncommitted(0);
 }
 
@@ -128,15 +130,17 @@ session_log::uncommitted session_log::take(size_t max) {
   if (taken_ > committed_)
     return out;
   dirty_ = false;
-  out.from = taken_;
+  out.take = ++take_;
   const auto until = std::min<uint64_t>(base_ + events_.size(), taken_ + max);
   for (; taken_ < until; ++taken_)
     out.chunks.push_back(events_[taken_ - base_]);
   return out;
 }
 
-caf::actor_addr session_log::committed(bool show) {
+caf::actor_addr session_log::committed(uint64_t take, bool show) {
   std::lock_guard guard{mutex_};
+  if (take != take_)
+    return {};
   size_t bytes = 0;
   for (; committed_ < taken_; ++committed_)
     bytes += events_[committed_ - base_]->text.size();
@@ -159,9 +163,10 @@ caf::actor_addr session_log::owner() const {
   return owner_;
 }
 
-void session_log::failed() {
+void session_log::failed(uint64_t take) {
   std::lock_guard guard{mutex_};
-  taken_ = committed_;
+  if (take == take_)
+    taken_ = committed_;
 }
 
 bool session_log::mark_dirty() {

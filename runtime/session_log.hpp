@@ -66,16 +66,17 @@ public:
   /// \name For the log writer.
   /// @{
   struct uncommitted {
-    uint64_t from = 0;
+    uint64_t take = 0;  ///< which take this is, for `committed` and `failed`
     std::vector<event_ptr> chunks;
   };
   /// The next chunks that are not under way, at most `max`, and marks them so. Empty while others are under way: a
   /// turn's chunks are committed in order.
   [[nodiscard]] uncommitted take(size_t max);
-  /// What was taken is durable, and shown if `show`. Returns who waits to hear that its chunks are committed, if anybody.
-  [[nodiscard]] caf::actor_addr committed(bool show);
-  /// What was taken is not durable: it will be taken again.
-  void failed();
+  /// What that take took is durable, and shown if `show`. Returns who waits to hear that its chunks are committed, if
+  /// anybody. Nothing happens when a new activation has dropped what was under way.
+  [[nodiscard]] caf::actor_addr committed(uint64_t take, bool show);
+  /// What that take took is not durable: it will be taken again. Nothing happens as for `committed`.
+  void failed(uint64_t take);
   /// True when the caller must tell the writer: it was not told since its last take.
   bool mark_dirty();
   /// @}
@@ -102,6 +103,7 @@ private:
   uint64_t shown_ = 0;
   uint64_t committed_ = 0;  // chunks below are durable
   uint64_t taken_ = 0;      // chunks below are durable or under way
+  uint64_t take_ = 0;  // number of the take that is under way, or was last
   uint64_t wanted_ = 0;     // the session waits for committed_ to reach it; 0: it does not
   size_t bytes_ = 0;
   size_t uncommitted_bytes_ = 0;
