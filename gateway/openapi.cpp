@@ -86,7 +86,7 @@ json::object responses_of(const route& r) {
   }
   if (r.needs != scope::none)
     out["403"] = problem("The key lacks the scope, or the plan the permission");
-  if (r.path.find('{') != std::string_view::npos) {
+  if (r.path.find('{') != std::string_view::npos || r.tag == "agentese") {
     out["400"] = problem("An id, a cursor or a value is malformed");
     out["404"] = problem("There is none, or it is not yours");
   }
@@ -142,7 +142,7 @@ json::object document() {
           {"security", json::array{json::object{{"apiKey", json::array{}}},
                                    json::object{{"bearer", json::array{}}}}},
           {"tags", json::array{json::object{{"name", "system"}}, json::object{{"name", "kgent"}},
-                               json::object{{"name", "soul"}}}},
+                               json::object{{"name", "soul"}}, json::object{{"name", "agentese"}}}},
           {"paths", std::move(paths)},
           {"components", json::object{{"schemas", std::move(schemas)},
                                       {"securitySchemes", std::move(security)}}}};

@@ -125,7 +125,7 @@ std::optional<uuid> id_segment(const call_ptr& c, size_t i, std::string_view wha
 std::span<const route> all_routes() {
   static const std::vector<route> all = [] {
     std::vector<route> out;
-    for (auto part : {system_routes(), session_routes(), turn_routes(), soul_routes()})
+    for (auto part : {system_routes(), session_routes(), turn_routes(), soul_routes(), agentese_routes()})
       out.insert(out.end(), part.begin(), part.end());
     return out;
   }();

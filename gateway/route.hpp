@@ -106,6 +106,7 @@ struct call : std::enable_shared_from_this<call> {
 [[nodiscard]] std::span<const route> session_routes();
 [[nodiscard]] std::span<const route> turn_routes();
 [[nodiscard]] std::span<const route> soul_routes();
+[[nodiscard]] std::span<const route> agentese_routes();
 
 }  // namespace kgents::gateway
 

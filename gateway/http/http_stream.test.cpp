@@ -82,9 +82,9 @@ CAF_TEST(frames go out as they come and the head before the first) {
   CAF_CHECK(head.find("Content-Length") == head.npos);
   CAF_CHECK_EQUAL(f.it->open().streams, 1u);
   f.say("one");
-  CAF_CHECK_EQUAL(*c.chunk(), "one");
+  CAF_CHECK_EQUAL(c.chunk().value_or(""), "one");
   f.say("two");
-  CAF_CHECK_EQUAL(*c.chunk(), "two");
+  CAF_CHECK_EQUAL(c.chunk().value_or(""), "two");
   f.run([&] {
     f.source->ended = true;
     f.opened.get()->wake();
@@ -126,7 +126,7 @@ CAF_TEST(a backlog goes out in full batches) {
   c.until("\r\n\r\n");
   int right = 0;
   for (int i = 0; i < 1000; ++i)
-    right += *c.chunk() == std::to_string(i);
+    right += c.chunk().value_or("") == std::to_string(i);
   CAF_CHECK_EQUAL(right, 1000);
   CAF_CHECK(!c.chunk());
   CAF_CHECK_EQUAL(f.source->most, write_batch::max_frames);
@@ -236,5 +236,5 @@ CAF_TEST(a client may not send without end while it listens) {
   }
   CAF_CHECK_LESS(sent, 64'000'000u);
   f.say("still");
-  CAF_CHECK_EQUAL(*c.chunk(), "still");
+  CAF_CHECK_EQUAL(c.chunk().value_or(""), "still");
 }

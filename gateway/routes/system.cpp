@@ -76,7 +76,8 @@ void metrics(const call_ptr& c) {
 void openapi(const call_ptr& c) { c->reply(200, openapi_document()); }
 
 void docs(const call_ptr& c) {
-  c->reply(200, std::string{docs_page()}, "text/html; charset=utf-8");
+  static const std::string lines = "Content-Security-Policy: " + docs_policy() + "\r\n";
+  c->reply(200, std::string{docs_page()}, "text/html; charset=utf-8", lines);
 }
 
 constexpr std::string_view html = "text/html; charset=utf-8";

@@ -212,7 +212,7 @@ const route table[] = {
     {.method = "POST", .path = "/v1/kgent/sessions/{id}/messages", .tag = "kgent",
      .summary = "Say something; the answer streams (or comes whole with stream:false)",
      .needs = scope::write,
-     .refusal_text = "API key requires 'write' scope to send messages", .metered = true,
+     .refusal_text = "API key requires 'write' scope", .metered = true,
      .body = &message_body, .answer_type = events, .answer = &message_shape, .handle = send},
     {.method = "GET", .path = "/v1/kgent/sessions/{id}/stream", .tag = "kgent",
      .summary = "Follow a session: every turn by anybody, from now on or from a cursor",

@@ -67,15 +67,20 @@ CREATE OR REPLACE FUNCTION kg.resolve_api_key(p_hash text)
     rpm integer, burst integer, rph integer, ops_per_day integer, tokens_limit_month bigint,
     tokens_limit_request integer, tokens_used_month bigint, data_plane text, silo_dsn_ref text, expires_at timestamptz)
   LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
-  SELECT k.id, t.id, k.user_id, coalesce(k.user_ref, k.user_id::text, k.id::text), k.key_prefix, k.scopes,
+  SELECT k.id, t.id, k.user_id, coalesce(k.user_ref, k.user_id::text, k.id::text), k.key_prefix,
+         -- A person's key never exceeds the person's role.
+         ARRAY(SELECT s FROM unnest(k.scopes) s
+                WHERE u.id IS NULL OR u.role IN ('owner', 'admin') OR s = 'read' OR (u.role = 'member' AND s = 'write')),
          e.tier, t.subscription_status, l.rpm, l.burst, l.rph, l.ops_per_day, l.tokens_limit_month,
          k.tokens_limit_request, l.tokens_used_month, t.data_plane, t.silo_dsn_ref, k.expires_at
     FROM kg.api_keys k
     JOIN kg.tenants t ON t.id = k.tenant_id AND t.deleted_at IS NULL
+    LEFT JOIN kg.users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
    CROSS JOIN LATERAL (SELECT coalesce(k.tier_override, t.subscription_tier) AS tier) e
    CROSS JOIN LATERAL kg.effective_limits(t, e.tier, k.rate_limit_rpm, k.requests_per_day, k.tokens_limit_month) l
    WHERE k.key_hash = p_hash AND k.is_active AND k.revoked_at IS NULL
      AND (k.expires_at IS NULL OR now() <= k.expires_at)
+     AND (k.user_id IS NULL OR (u.is_active AND u.deleted_at IS NULL))
 $$;
 GRANT EXECUTE ON FUNCTION kg.resolve_api_key(text) TO kg_app;
 
