@@ -127,9 +127,11 @@ size_t session_log::held_bytes() const {
 session_log::uncommitted session_log::take(size_t max) {
   std::lock_guard guard{mutex_};
   uncommitted out;
+  // Also when nothing can be taken now: the writer looks again when the commit under way returns, and a mark that stayed
+  // would keep the next one from being heard.
+  dirty_ = false;
   if (taken_ > committed_)
     return out;
-  dirty_ = false;
   out.take = ++take_;
   const auto until = std::min<uint64_t>(base_ + events_.size(), taken_ + max);
   for (; taken_ < until; ++taken_)
