@@ -38,3 +38,15 @@ function(kgents_embed_migrations target folder)
     DEPENDS ${files} ${PROJECT_SOURCE_DIR}/.cmake/embed.cmake VERBATIM)
   target_sources(${target} PRIVATE ${out})
 endfunction()
+
+# Compiles a folder with a web page into the library: docs.cpp finds it as kgents::gateway::embedded_docs_page.
+function(kgents_embed_page target folder)
+  file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.html ${PROJECT_SOURCE_DIR}/${folder}/*.css
+    ${PROJECT_SOURCE_DIR}/${folder}/*.js)
+  set(script ${PROJECT_SOURCE_DIR}/.cmake/embed_page.cmake)
+  set(out ${CMAKE_BINARY_DIR}/generated/embedded_docs_page.cpp)
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DFOLDER=${PROJECT_SOURCE_DIR}/${folder} -P ${script}
+    DEPENDS ${files} ${script} VERBATIM)
+  target_sources(${target} PRIVATE ${out})
+endfunction()
