@@ -1,10 +1,11 @@
 # cmake -DOUT=x.cpp -DFOLDER=… -P embed_page.cmake: page.html with its style and scripts put in, as one string.
+cmake_minimum_required(VERSION 3.25)
 file(READ ${FOLDER}/page.html page)
 file(READ ${FOLDER}/style.css style)
 file(READ ${FOLDER}/reference.js reference)
 file(READ ${FOLDER}/chat.js chat)
-string(REPLACE "@style@" "\n${style}" page "${page}")
-string(REPLACE "@script@" "\n${reference}\n${chat}" page "${page}")
+string(REPLACE "/*style.css*/" "\n${style}" page "${page}")
+string(REPLACE "/*scripts*/" "\n${reference}\n${chat}" page "${page}")
 set(text "#include <string_view>\n\nnamespace kgents::gateway {\n\n")
 string(APPEND text "extern const std::string_view embedded_docs_page;\nconst std::string_view embedded_docs_page =")
 string(LENGTH "${page}" length)

@@ -154,6 +154,10 @@ const byId = (id) => document.getElementById(id);
     return out;
   }
 
+  // Long paths break before a slash, not in the middle of a word.
+  const breakable = (path) =>
+    make('span', {}, ...path.split(/(?=\/)/).flatMap((part) => [make('wbr'), part]));
+
   function show(spec) {
     byId('version').textContent = spec.info.version;
     byId('lead').textContent = spec.info.description;
@@ -174,7 +178,7 @@ const byId = (id) => document.getElementById(id);
       byId('operations').append(make('h2', { cls: 'tag', text: tag }));
       for (const { method, path, operation } of tags.get(tag)) {
         const link = make('a', { href: `#${operation.operationId}`, title: operation.summary },
-          make('span', { cls: `method ${method}`, text: method }), make('span', { text: path.replace('/v1/kgent', '') || path }));
+          make('span', { cls: `method ${method}`, text: method }), breakable(path.replace('/v1/kgent', '')));
         const item = make('li', {}, link);
         list.append(item);
         byId('operations').append(card(spec, method, path, operation));
