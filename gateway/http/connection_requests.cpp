@@ -83,7 +83,7 @@ bool connection::take_head(std::string_view& in) {
   in.remove_prefix(head.size());
   scanner_.reset();
   no_deadline();
-  held_ = std::make_shared<request_exchange>(*this, home_);
+  held_ = request_exchange::make(*this, home_);
   exchange_ = held_.get();
   exchange_->in().peer = peer_;
   auto& facts = exchange_->facts();
@@ -181,11 +181,11 @@ bool connection::take_rest(std::string_view& in) {
 
 // Answers what is no request we can go on from: the connection closes afterwards.
 void connection::refuse(unsigned status, std::string_view why) {
-  std::shared_ptr<request_exchange> x;
-  if (exchange_) {
-    x = exchange_->share();
-  } else {
-    x = std::make_shared<request_exchange>(*this, home_);
+  auto x = exchange_ ? exchange_->share() : nullptr;
+  if (!x) {
+    if (exchange_)
+      exchange_->detach(false);  // its last reference was dropped on another thread a moment ago
+    x = request_exchange::make(*this, home_);
     exchange_ = x.get();
     x->in().peer = peer_;
   }

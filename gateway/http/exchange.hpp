@@ -95,8 +95,9 @@ public:
   virtual void closed(close_reason why) = 0;
 };
 
-/// One request and its answer. Lives on its connection's I/O thread; all members are called there only. Holding it
-/// keeps the memory, not the connection: after the peer is gone every call is a no-op.
+/// One request and its answer. Lives on its connection's I/O thread; all members are called there only, but the last
+/// reference may be dropped on any thread while the I/O threads exist; dropped unanswered it is a 500. Holding it keeps the
+/// memory, not the connection: after the peer is gone every call is a no-op.
 class exchange : public std::enable_shared_from_this<exchange> {
 public:
   virtual ~exchange() = default;

@@ -245,6 +245,13 @@ CAF_TEST(an exchange that is dropped is a 500) {
   f.app.on_head = [](std::shared_ptr<exchange> x) { x->read_body(10); };
   f.app.on_body = [](std::shared_ptr<exchange>) {};
   CAF_CHECK_EQUAL(f.ask(post("Content-Length: 1\r\n", "x")).status, 500u);
+  // By another thread, too.
+  std::thread elsewhere;
+  f.app.on_head = [&](std::shared_ptr<exchange> x) {
+    elsewhere = std::thread{[x = std::move(x)]() mutable { x.reset(); }};
+  };
+  CAF_CHECK_EQUAL(f.ask(get()).status, 500u);
+  elsewhere.join();
 }
 
 CAF_TEST(a server that stops accepting finishes what it has begun) {

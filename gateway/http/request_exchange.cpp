@@ -1,5 +1,6 @@
 #include "gateway/http/request_exchange.hpp"
 
+#include <boost/asio/post.hpp>
 #include <utility>
 
 #include "gateway/http/connection.hpp"
@@ -10,6 +11,16 @@ namespace kgents::gateway::http {
 request_exchange::request_exchange(connection& owner, std::shared_ptr<thread_state> home)
     : connection_{&owner}, home_{std::move(home)} {}
 
+std::shared_ptr<request_exchange> request_exchange::make(connection& owner,
+                                                         std::shared_ptr<thread_state> home) {
+  return {new request_exchange{owner, std::move(home)}, [](request_exchange* x) {
+            auto& context = x->home_->thread.context();
+            std::unique_ptr<request_exchange> last{x};
+            if (!context.get_executor().running_in_this_thread())
+              boost::asio::post(context, [last = std::move(last)] {});
+          }};
+}
+
 request_exchange::~request_exchange() {
   if (connection_)
     connection_->abandoned(*this);
@@ -18,7 +29,7 @@ request_exchange::~request_exchange() {
 runtime::io_thread& request_exchange::thread() noexcept { return home_->thread; }
 
 std::shared_ptr<request_exchange> request_exchange::share() {
-  return std::static_pointer_cast<request_exchange>(shared_from_this());
+  return std::static_pointer_cast<request_exchange>(weak_from_this().lock());
 }
 
 void request_exchange::read_body(size_t limit) {

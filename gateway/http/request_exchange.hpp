@@ -13,10 +13,11 @@ namespace kgents::gateway::http {
 class connection;
 class thread_state;
 
-/// The exchange of one request: forwards to its connection as long as that has this request in hand.
+/// The exchange of one request: forwards to its connection as long as that has this request in hand. The last reference may be
+/// dropped on any thread (an actor's, say): it is then destroyed on its own.
 class request_exchange final : public exchange {
 public:
-  request_exchange(connection& owner, std::shared_ptr<thread_state> home);
+  static std::shared_ptr<request_exchange> make(connection& owner, std::shared_ptr<thread_state> home);
   ~request_exchange() override;
 
   request& in() noexcept override { return in_; }
@@ -34,6 +35,7 @@ public:
   // For the connection.
 
   [[nodiscard]] head_facts& facts() noexcept { return facts_; }
+  /// Null once the last reference is dropped.
   [[nodiscard]] std::shared_ptr<request_exchange> share();
   /// The answer is complete, or the connection is closed.
   void detach(bool gone) noexcept;
@@ -43,6 +45,8 @@ public:
   void shrink() noexcept;
 
 private:
+  request_exchange(connection& owner, std::shared_ptr<thread_state> home);
+
   request in_;
   head_facts facts_;
   connection* connection_;
