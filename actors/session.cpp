@@ -45,7 +45,7 @@ caf::behavior session::make_behavior() {
   });
   log_->drop_uncommitted();
   log_->own(address());
-  last_use_ = std::chrono::steady_clock::now();
+  last_use_ = clock().now();
   delayed_send(this, limits::log_keep_ended, tick_message{});
   load();
   return {
@@ -74,7 +74,9 @@ caf::behavior session::make_behavior() {
           finish(std::move(x));
       },
       [this](runtime::log_committed) {
-        grant();
+        // More may have come since: credit is for what nobody has yet to write.
+        if (!log_->want_commit())
+          grant();
         end_running();
       },
       [this](const runtime::log_refused& x) {
@@ -87,6 +89,16 @@ caf::behavior session::make_behavior() {
           work();
       },
   };
+}
+
+/// Promises hold the actor that gave them: kept here, they would keep it, its log and its permits for good.
+void session::on_exit() {
+  held_.clear();
+  beginnings_.clear();
+  cancelers_.clear();
+  later_.clear();
+  waiting_.clear();
+  running_.reset();
 }
 
 void session::load() {
@@ -156,7 +168,7 @@ void session::later(std::function<void()> work) {
 
 template <class T>
 caf::result<answer<T>> session::when_ready(std::function<void(promise<T>)> work) {
-  last_use_ = std::chrono::steady_clock::now();
+  last_use_ = clock().now();
   auto out = make_response_promise<answer<T>>();
   if (removed_) {
     out.deliver(answer<T>{not_found()});
@@ -240,11 +252,11 @@ void session::remove(promise<session_view> out) {
 }
 
 void session::tick() {
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = clock().now();
   if (!running_ && replays_ == 0 && now - last_use_ >= limits::log_keep_ended)
     log_->drop_before(ended_before_);
-  const bool busy = running_ || !waiting_.empty() || beginning_ || claiming_ || replays_ > 0 ||
-                    phase_ != phase::ready;
+  const bool busy = running_ || !waiting_.empty() || beginning_ || claiming_ || looking_ ||
+                    replays_ > 0 || phase_ != phase::ready;
   if (!busy && now - last_use_ >= limits::passivate_after && services_->retire(id_, address())) {
     quit();
     return;

@@ -57,6 +57,7 @@ public:
 
   const char* name() const override { return "session"; }
   caf::behavior make_behavior() override;
+  void on_exit() override;
 
 private:
   template <class T>
@@ -124,6 +125,7 @@ private:
   void ask_whether_ended(const sql::turn_end& end);
   void show_end(const sql::turn_end& end, const std::string& created_at);
   void look_again();
+  void look_again_later();
   bool cancel_running();
   void cancel(turn_id which, promise<canceled> out);
 
@@ -148,6 +150,7 @@ private:
   bool claiming_ = false;
   std::vector<promise<canceled>> cancelers_;  // answered when the canceled turn has ended
   std::vector<std::function<void()>> later_;
+  bool looking_ = false;  // for turns whose storing had an unknown outcome
   refusal wrong_{503, "The session is not available. Try again.", 1, "unavailable"};
   bool removed_ = false;
   uint32_t replays_ = 0;  // pages being read: the log keeps its ended turns meanwhile

@@ -62,8 +62,7 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
     const auto chunks = running_ && running_->id == ask.place.turn ? running_->answer.chunks() : 0;
     // A cursor beyond what this node ever made: shown before it was durable, and lost with its node.
     if (running_ && running_->id == ask.place.turn &&
-        ask.place.index >= static_cast<int64_t>(chunks) && ask.place.index > 0 &&
-        !running_->finished)
+        ask.place.index >= static_cast<int64_t>(chunks) && !running_->finished)
       here.backlog.push_back(make_gap_event(
           {ask.place.turn, running_->epoch, static_cast<int64_t>(chunks) - 1}));
     out.deliver(answer{std::move(here)});

@@ -48,12 +48,11 @@ persona::local_time utc_now() {
 }  // namespace
 
 void session::receive(send_message ask, promise<accepted> out) {
-  if (row_.status == "closed") {
+  // A repeated request is answered by PostgreSQL: who asks again is owed the answer of before the closing.
+  if (row_.status == "closed" && ask.idempotency_key.empty()) {
     out.deliver(answer<accepted>{refusal{409, "Session is closed", 0, "session_closed"}});
     return;
   }
-  if (ask.if_busy == when_busy::interrupt)
-    cancel_running();
   beginnings_.push_back([this, ask = std::move(ask), out] { begin(ask, out); });
   begin_next();
 }
@@ -111,7 +110,7 @@ void session::begin(const send_message& ask, promise<accepted> out) {
           // It may be stored although nobody will hear of it: then its turn runs, and is there when the client looks.
           if (why.what == sql::failure::kind::unknown_outcome ||
               why.what == sql::failure::kind::timeout)
-            later([this] { look_again(); });
+            look_again_later();
           out.deliver(answer<accepted>{refused_by_database(why)});
         }
         begin_next();
@@ -156,6 +155,9 @@ void session::begun(const send_message& ask, promise<accepted> out, sql::begun_t
   turn.key = ask.key;
   turn.permit = std::move(permit);
   out.deliver(answer{accepted{x.turn, x.message, x.epoch, false}});
+  // Not before it is stored: a request that is refused, or repeated by its key, interrupts nothing.
+  if (ask.if_busy == when_busy::interrupt)
+    cancel_running();
   if (x.what == kind::started && !running_ && waiting_.empty() && !claiming_) {
     running_ = std::move(turn);
     run();
@@ -186,14 +188,22 @@ void session::take_over(std::vector<sql::unfinished_turn> found) {
   run_next();
 }
 
+void session::look_again_later() {
+  looking_ = true;
+  later([this] { look_again(); });
+}
+
 void session::look_again() {
   auto query = sql::turns::unfinished_of(id_.tenant, key());
   query.work.deadline = soon();
   runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
-    if (auto* found = std::get_if<0>(&out))
-      take_over(std::move(*found));
-    else
-      later([this] { look_again(); });
+    auto* found = std::get_if<0>(&out);
+    if (found == nullptr) {
+      look_again_later();
+      return;
+    }
+    looking_ = false;
+    take_over(std::move(*found));
   });
 }
 
@@ -226,7 +236,7 @@ void session::run() {
   auto& turn = *running_;
   turn.usage = usage_id{uuid::time_ordered()};
   turn.began = std::chrono::steady_clock::now();
-  last_use_ = turn.began;
+  last_use_ = clock().now();
   show_durable_part();
   if (turn.cancel) {
     cancel_running();
@@ -341,9 +351,13 @@ void session::chunks_refused(bool by_fence) {
     return;
   }
   // For what they contain: the turn cannot be completed, so it ends with what is durable.
+  auto& turn = *running_;
+  const auto made = static_cast<uint32_t>(turn.answer.chunks());
   log_->drop_uncommitted();
-  finish({running_->id, running_->epoch, "", "internal", "The answer could not be stored.", "", 0,
-          static_cast<uint32_t>(running_->answer.chunks())});
+  const auto kept = log_->shown_of(turn.id).size() - 1;  // less the `turn` event
+  turn.answer.ends.resize(kept);
+  turn.answer.text.resize(kept == 0 ? 0 : turn.answer.ends.back());
+  finish({turn.id, turn.epoch, "", "internal", "The answer could not be stored.", "", 0, made});
 }
 
 void session::grant() {
@@ -468,7 +482,7 @@ void session::show_end(const sql::turn_end& end, const std::string& created_at) 
   if (replays_ == 0 && log_->held_bytes() > limits::log_keep_bytes)
     log_->drop_before(ended_before_);
   ended_before_ = log_->at().end;
-  last_use_ = std::chrono::steady_clock::now();
+  last_use_ = clock().now();
   services_->turn_ended(id_.tenant, turn.key, sql::name(end.status), tokens);
   for (auto& out : std::exchange(cancelers_, {}))
     out.deliver(answer{canceled{turn.id}});

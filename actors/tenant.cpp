@@ -101,7 +101,8 @@ void tenant::opened(const sql::resolved_key& key, promise out) {
   auto& gate = keys_[key.key];
   gate->set_limits(limits_of(key));
   services_->gates->add(key.key, gate);
-  out.deliver(answer<key_lease>{{gate, services_->gates->of(id_.tenant)}});
+  // By the key's tier, which is newer than what the gate was made from.
+  out.deliver(answer<key_lease>{{gate, services_->gates->of(id_.tenant, key.tier)}});
 }
 
 }  // namespace kgents::actors

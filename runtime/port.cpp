@@ -6,8 +6,9 @@
 
 namespace kgents::runtime {
 
-port::port(caf::actor_config& config, io_unit* unit, region& entities)
-    : pinned_actor(config, unit), entities_{entities} {
+port::port(caf::actor_config& config, io_unit* unit, region& entities,
+           timer_wheel::clock::duration deadline)
+    : pinned_actor(config, unit), entities_{entities}, deadline_{deadline} {
   sweeper_.on_fire([this] { sweep(); });
 }
 
@@ -36,9 +37,9 @@ uint64_t port::remember(const entity_id& to, region::permit permit,
   // Answered ones leave from the front, two for each that comes, so the queue is as long as what waits.
   for (int i = 0; i < 2 && !deadlines_.empty() && !waiting_.contains(deadlines_.front().second); ++i)
     deadlines_.pop_front();
-  deadlines_.emplace_back(timer_wheel::clock::now() + limits::entity_deadline, ticket);
+  deadlines_.emplace_back(timer_wheel::clock::now() + deadline_, ticket);
   if (!sweeper_.armed())
-    unit()->thread().wheel().arm(sweeper_, limits::entity_deadline);
+    unit()->thread().wheel().arm(sweeper_, deadline_);
   return ticket;
 }
 

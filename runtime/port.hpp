@@ -20,7 +20,8 @@ namespace kgents::runtime {
 /// a CAF request timeout would wake the clock's thread for each request.
 class port : public pinned_actor {
 public:
-  port(caf::actor_config& config, io_unit* unit, region& entities);
+  port(caf::actor_config& config, io_unit* unit, region& entities,
+       timer_wheel::clock::duration deadline = limits::entity_deadline);
 
   const char* name() const override { return "port"; }
   caf::behavior make_behavior() override;
@@ -67,6 +68,7 @@ private:
   void sweep();
 
   region& entities_;
+  const timer_wheel::clock::duration deadline_;
   std::unordered_map<uint64_t, asked> waiting_;
   std::deque<std::pair<timer_wheel::clock::time_point, uint64_t>> deadlines_;
   wheel_timer sweeper_;
