@@ -149,6 +149,7 @@ private:
   bool beginning_ = false;
   bool claiming_ = false;
   std::vector<promise<canceled>> cancelers_;  // answered when the canceled turn has ended
+  std::vector<std::function<void()>> when_running_;  // readers of a turn that is being taken over
   std::vector<std::function<void()>> later_;
   bool looking_ = false;  // for turns whose storing had an unknown outcome
   refusal wrong_{503, "The session is not available. Try again.", 1, "unavailable"};

@@ -76,6 +76,11 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
   // Its turn waits, or is about to run: all of it will come through the log.
   for (const auto& x : waiting_)
     if (x.id == ask.place.turn) {
+      if (ask.place.index > cursor::before_turn) {
+        // Taken over from an activation that had shown some of it: its place is known once that is in the log again.
+        when_running_.push_back([this, ask, out] { place_reader(ask, out); });
+        return;
+      }
       here.position = log_->at().end;
       out.deliver(answer{std::move(here)});
       return;

@@ -238,6 +238,8 @@ void session::run() {
   turn.began = std::chrono::steady_clock::now();
   last_use_ = clock().now();
   show_durable_part();
+  for (auto& work : std::exchange(when_running_, {}))
+    work();
   if (turn.cancel) {
     cancel_running();
     return;
