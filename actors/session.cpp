@@ -99,6 +99,7 @@ void session::on_exit() {
   later_.clear();
   waiting_.clear();
   running_.reset();
+  log_.reset();
 }
 
 void session::load() {
