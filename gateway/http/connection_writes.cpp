@@ -68,12 +68,6 @@ connection::sent connection::send(pieces& out) {
 
 // Waits until the socket takes more.
 void connection::keep_unsent(pieces& out) {
-  for (auto& piece : out)
-    if (!piece.owner) {
-      auto copy = std::make_shared<const std::string>(piece.bytes);
-      piece.bytes = *copy;
-      piece.owner = std::move(copy);
-    }
   if (unsent_)
     unsent_->insert(unsent_->end(), std::make_move_iterator(out.begin()),
                     std::make_move_iterator(out.end()));

@@ -37,7 +37,8 @@ struct response {
   std::string header_lines = {};
 };
 
-/// Frames to go out in one writev. Bytes are shared, not copied: each has an owner that keeps it alive until written.
+/// Frames to go out in one writev. Bytes are shared, not copied: each has an owner that keeps it alive until written, or none
+/// if they live as long as the program.
 class write_batch {
 public:
   static constexpr size_t max_frames = 64;

@@ -22,6 +22,7 @@ struct abused : fixture {
       CAF_ERROR(x.status << " for " << std::string{bytes.substr(0, 100)});
     CAF_CHECK(x.has("\r\nConnection: close\r\n"));
     CAF_CHECK_EQUAL(c.rest(), "");
+    CAF_CHECK(!c.was_reset());
     CAF_CHECK_EQUAL(ask(get()).status, 200u);
   }
 };

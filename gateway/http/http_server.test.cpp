@@ -137,6 +137,11 @@ CAF_TEST(a body nobody wanted is skipped if it is small and else ends the connec
   CAF_CHECK_EQUAL(x.status, 404u);
   CAF_CHECK(x.has("\r\nConnection: close\r\n"));
   CAF_CHECK_EQUAL(c.rest(), "");
+  CAF_CHECK(!c.was_reset());
+  // It may or may not send what it has announced.
+  auto waiting = f.connect();
+  waiting.send(post("Content-Length: 5\r\nExpect: 100-continue\r\n", ""));
+  CAF_CHECK(waiting.response().has("\r\nConnection: close\r\n"));
 }
 
 CAF_TEST(a large answer to a slow reader arrives whole) {
@@ -268,6 +273,22 @@ CAF_TEST(a server that stops accepting finishes what it has begun) {
   CAF_CHECK_EQUAL(busy.response().body, "done");
   CAF_CHECK_EQUAL(busy.rest(), "");
   CAF_CHECK(throws<std::runtime_error>([&] { f.connect(); }));
+}
+
+CAF_TEST(out of descriptors a server waits and then goes on) {
+  fixture f;
+  f.start();
+  std::vector<int> hoard;
+  for (int fd = 0; (fd = ::dup(0)) >= 0;)
+    hoard.push_back(fd);
+  ::close(hoard.back());
+  hoard.pop_back();
+  auto c = f.connect();
+  for (int i = 0; i < 3; ++i)  // its thread has tried to accept by then
+    f.run([] {});
+  for (int fd : hoard)
+    ::close(fd);
+  CAF_CHECK_EQUAL(c.send(get()).response().status, 200u);
 }
 
 CAF_TEST(two servers cannot have one port) {

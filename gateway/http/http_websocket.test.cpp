@@ -254,3 +254,10 @@ CAF_TEST(a socket that does not read is closed after the write timeout) {
   });
   CAF_CHECK(h->closed_with.get() == close_reason::write_timeout);
 }
+
+CAF_TEST(a socket that does not read is not read either) {
+  socket_fixture f;
+  socket_client c{f};
+  const auto message = masked(0x81, std::string(100'000, 'm'));
+  CAF_CHECK_LESS(send_until_stuck(c, message, 64'000'000), 64'000'000u);
+}

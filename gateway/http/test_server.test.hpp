@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
 #include <cstdlib>
 #include <chrono>
@@ -82,6 +83,7 @@ public:
       throw std::runtime_error{"nothing came"};
     char bytes[65536];
     const auto n = ::recv(fd_, bytes, sizeof(bytes), 0);
+    reset_ = reset_ || n < 0;
     if (n <= 0)
       return false;
     in_.append(bytes, static_cast<size_t>(n));
@@ -94,6 +96,8 @@ public:
         throw std::runtime_error{"closed before " + std::string{mark} + ", after " + in_};
     return take(at + mark.size());
   }
+  /// The server has cut the connection, so that the client may never have seen the last answer.
+  [[nodiscard]] bool was_reset() const noexcept { return reset_; }
   std::string exactly(size_t size) {
     while (in_.size() < size)
       if (!more())
@@ -135,6 +139,7 @@ private:
 
   int fd_;
   std::string in_;
+  bool reset_ = false;
 };
 
 /// Lets a test wait for what happens on an I/O thread.
@@ -205,6 +210,15 @@ struct fixture {
     c.send(request);
     return c.response(request.starts_with("HEAD"));
   }
+  /// Runs `f` on the first thread and waits for it.
+  void run(const std::function<void()>& f) {
+    slot<bool> ran;
+    boost::asio::post(threads[0].context(), [&] {
+      f();
+      ran.set(true);
+    });
+    ran.get();
+  }
   void wait_for(const std::function<bool(server::counts)>& f) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds{patience_ms};
     while (!f(it->open())) {
@@ -218,6 +232,19 @@ struct fixture {
   scripted app;
   std::optional<server> it;
 };
+
+/// Sends without reading until nothing is taken for a while; how much was.
+inline size_t send_until_stuck(client& c, std::string_view what, size_t most) {
+  size_t sent = 0;
+  pollfd p{c.fd(), POLLOUT, 0};
+  while (sent < most && ::poll(&p, 1, 200) == 1) {
+    const auto n = ::send(c.fd(), what.data(), what.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno != EAGAIN)
+      break;
+    sent += static_cast<size_t>(std::max<ssize_t>(n, 0));
+  }
+  return sent;
+}
 
 inline std::string get(std::string_view path = "/", std::string_view lines = {}) {
   return "GET " + std::string{path} + " HTTP/1.1\r\nHost: x\r\n" + std::string{lines} + "\r\n";
