@@ -130,9 +130,11 @@
       } catch (error) {
         if (mine.signal.aborted) return;
         if (error.final) {
-          mine.opened?.();
           state.session = null;
+          for (const entry of state.entries)
+            if (entry.role === 'agent' && !entry.end) draw(Object.assign(entry, { failed: true, end: 'lost' }));
           status(error.message);
+          save();
           return;
         }
       }
@@ -169,6 +171,7 @@
   // Where it listens is settled before the message goes out, so no event can come too early to be heard.
   async function send(text) {
     if (!state.session) await open();
+    if (!state.session) return;  // refused, and said so
     const question = add({ role: 'user', text });
     try {
       const answer = await ask('POST', `/v1/kgent/sessions/${state.session}/messages`,
