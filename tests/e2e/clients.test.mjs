@@ -52,32 +52,33 @@ function listen(source) {
   return { inbox, opened, untilFinal };
 }
 
-test('eventsource follows a session', async () => {
+test('eventsource follows a session', async (t) => {
   const session = await who.session();
   const source = new EventSource(streamUrl(session));
+  t.after(() => source.close());
   const ears = listen(source);
   await ears.opened();
   const script = provider.script({ deltas: words(8) });
   const post = await who.say(session, tell(script));
   assert.equal(checkAnswer(await ears.untilFinal(), { turn: post.turn }).text, script.text);
-  source.close();
 });
 
-test('eventsource with a header instead of a query', async () => {
+test('eventsource with a header instead of a query', async (t) => {
   const session = await who.session();
   const source = new EventSource(url(`/v1/kgent/sessions/${session}/stream`), {
     fetch: (input, init) => fetch(input, { ...init, headers: { ...init.headers, 'X-API-Key': who.key } }),
   });
+  t.after(() => source.close());
   const ears = listen(source);
   await ears.opened();
   await who.say(session, tell(provider.script({ deltas: words(2) })));
   checkAnswer(await ears.untilFinal());
-  source.close();
 });
 
-test('eventsource reconnects by itself after a restart and misses nothing', async () => {
+test('eventsource reconnects by itself after a restart and misses nothing', async (t) => {
   const session = await who.session();
   const source = new EventSource(streamUrl(session));
+  t.after(() => source.close());
   const ears = listen(source);
   await ears.opened();
   const script = provider.script({ deltas: words(12), gated: true });
@@ -96,12 +97,12 @@ test('eventsource reconnects by itself after a restart and misses nothing', asyn
 
   const next = await who.say(session, tell(provider.script({ deltas: words(3) })));
   checkAnswer(await ears.untilFinal(), { turn: next.turn });
-  source.close();
 });
 
-test('eventsource reconnects after an orderly stop, too', async () => {
+test('eventsource reconnects after an orderly stop, too', async (t) => {
   const session = await who.session();
   const source = new EventSource(streamUrl(session));
+  t.after(() => source.close());
   const ears = listen(source);
   await ears.opened();
   const reopened = ears.opened();
@@ -110,17 +111,16 @@ test('eventsource reconnects after an orderly stop, too', async () => {
   await reopened;
   const post = await who.say(session, tell(provider.script({ deltas: words(3) })));
   checkAnswer(await ears.untilFinal(), { turn: post.turn });
-  source.close();
 });
 
-test('undici\'s EventSource follows a session', async () => {
+test('undici\'s EventSource follows a session', async (t) => {
   const session = await who.session();
   const source = new UndiciEventSource(streamUrl(session));
+  t.after(() => source.close());
   const ears = listen(source);
   await ears.opened();
   const post = await who.say(session, tell(provider.script({ deltas: words(4) })));
   checkAnswer(await ears.untilFinal(), { turn: post.turn });
-  source.close();
 });
 
 test('eventsource-parser over fetch reads a posted answer', async () => {

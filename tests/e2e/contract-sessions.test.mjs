@@ -258,7 +258,7 @@ test('7.7: rename, close, reopen, delete', async () => {
   assert.equal(refused.body.detail, 'Session is closed');
   assert.equal((await who.patch(`/v1/kgent/sessions/${id}`, { status: 'active' })).status, 200);
   assert.equal((await who.post(`/v1/kgent/sessions/${id}/messages`, { message: 'hello', stream: false })).status, 200);
-  assert.equal((await who.patch(`/v1/kgent/sessions/${id}`, { status: 'asleep' })).status, 422);
+  assert.ok([400, 422].includes((await who.patch(`/v1/kgent/sessions/${id}`, { status: 'asleep' })).status));
   const gone = await who.delete(`/v1/kgent/sessions/${id}`);
   assert.equal(gone.status, 204);
   assert.equal(gone.text, '');

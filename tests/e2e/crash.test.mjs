@@ -185,7 +185,6 @@ test('kgentsd dev, killed with its database: the same promise', async (t) => {
   let server = await startDev({ env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: 100 } });
   t.after(() => server.dispose());
   let db = await openDatabase(server.stateDir);
-  db.on('error', () => {});
   const calm = caller(server, (await newTenant(db)).key);
   const { text } = await wholeAnswer(calm, await calm.session(), prompt);
   for (const seen of [0, 7, 23]) {
@@ -196,7 +195,6 @@ test('kgentsd dev, killed with its database: the same promise', async (t) => {
     server = outcome.server;
     assert.equal(outcome.complete.text, text);
     db = await openDatabase(server.stateDir);
-    db.on('error', () => {});
     await checkStored(db, tenant.id, session, outcome.turn, outcome.complete);
   }
   await db.end();

@@ -100,12 +100,12 @@ test('if_busy: interrupt ends the running turn with what it has and starts the n
   assert.equal((await turnOf(session, answer.turn)).status, 'completed');
 });
 
-test('if_busy: anything else is 422', async () => {
+test('if_busy and on_disconnect: other words are refused by name', async () => {
   const session = await who.session();
   for (const [field, value] of [['if_busy', 'panic'], ['on_disconnect', 'weep']]) {
     const refused = await who.say(session, 'hello', { [field]: value });
-    assert.equal(refused.status, 422, field);
-    assert.deepEqual(refused.body.detail[0].loc, ['body', field]);
+    assert.ok([400, 422].includes(refused.status), `${field}: ${refused.status}`);
+    assert.ok(refused.text.includes(field));
   }
 });
 

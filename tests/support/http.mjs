@@ -88,6 +88,8 @@ export class Stream {
   #finish;
 
   listen() {
+    // A test that failed leaves its streams behind; they must not keep the process. Every wait holds a timer of its own.
+    this.response.socket.unref();
     const decoder = new TextDecoder('utf-8', { fatal: true });
     const parser = createParser({
       onEvent: ({ event, id, data }) => this.#inbox.push({ event, id, data: JSON.parse(data) }),

@@ -134,11 +134,13 @@ export class Provider {
     const wrong = wire.check(request, body);
     if (wrong) return refuse(400, wrong);
 
-    const users = body.messages.filter((m) => m.role === 'user');
-    const token = /\[\[script \d+\]\]/.exec(textOf(users.at(-1).content))?.[0];
-    const script = this.#scripts.get(token) ?? new Script('', { deltas: ['An ', 'unscripted ', 'answer.'] });
-    const last = body.messages.at(-1);
-    const prefix = last.role === 'assistant' ? textOf(last.content) : '';
+    // The answer so far is the assistant's message behind the scripted one: at the end (a prefill), or with a request to go
+    // on behind it, since OpenAI's models do not continue a message of their own.
+    const tokenOf = (m) => (m.role === 'user' ? /\[\[script \d+\]\]/.exec(textOf(m.content))?.[0] : undefined);
+    const asked = body.messages.findLastIndex(tokenOf);
+    const script = this.#scripts.get(asked < 0 ? '' : tokenOf(body.messages[asked])) ?? new Script('', { deltas: ['An ', 'unscripted ', 'answer.'] });
+    const said = asked < 0 ? undefined : body.messages[asked + 1];
+    const prefix = said ? textOf(said.content) : '';
     script.arrive({ path: request.url, headers: request.headers, body, prefix });
     if (!script.text.startsWith(prefix)) return refuse(400, `this prefix is not the answer's: ${prefix.slice(-40)}`);
     const { deltas, finish, gated, faultOn } = script.options;

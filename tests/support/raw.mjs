@@ -9,7 +9,7 @@ export class RawConnection {
   #wake = new Set();
 
   constructor(socket) {
-    this.socket = socket;
+    this.socket = socket.unref();
     const stir = () => {
       for (const wake of this.#wake) wake();
       this.#wake.clear();

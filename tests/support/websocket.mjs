@@ -11,6 +11,7 @@ export class Socket {
     this.ws = ws;
     ws.on('message', (data, binary) => this.#inbox.push(binary ? { binary: data } : JSON.parse(data.toString('utf8'))));
     ws.on('ping', () => this.pings++);
+    ws.on('open', () => ws._socket.unref());
     ws.on('error', () => {});
     this.closed = new Promise((resolve) =>
       ws.on('close', (code, reason) => {
