@@ -2,6 +2,7 @@
 
 #include <caf/actor_system.hpp>
 
+#include "actors/ask.test.hpp"
 #include "actors/scripted_database.test.hpp"
 #include "actors/session.hpp"
 #include "runtime/gates.hpp"
@@ -148,21 +149,6 @@ struct stored_session {
     return one_result(2, {});
   }
 };
-
-template <class T>
-using reply = std::shared_ptr<std::optional<answer<T>>>;
-
-/// What an actor that died without an answer is taken for.
-inline const refusal lost{599, "lost", 0, "lost"};
-
-template <class T, class Message>
-caf::behavior asker(caf::event_based_actor* self, const caf::actor& to, const Message& message,
-                    const reply<T>& out) {
-  self->request(to, caf::infinite, message)
-      .then([out](answer<T>& x) { *out = std::move(x); },
-            [out](const caf::error&) { *out = answer<T>{lost}; });
-  return {[](int) {}};
-}
 
 inline caf::behavior credit_counter(caf::event_based_actor*, const std::shared_ptr<uint32_t>& out) {
   return {[out](const turn_credit& x) { *out += x.chunks; }};

@@ -77,18 +77,18 @@ soul::soul(caf::actor_config& config, entity_id id, std::shared_ptr<const soul_s
 
 caf::behavior soul::make_behavior() {
   set_default_handler(caf::drop);
-  last_use_ = std::chrono::steady_clock::now();
+  last_use_ = clock().now();
   delayed_send(this, limits::passivate_after, idle_check{});
   return {
       [this](const soul_dialogue& x) -> caf::result<answer<soul_answer>> {
         auto out = make_response_promise<answer<soul_answer>>();
-        last_use_ = std::chrono::steady_clock::now();
+        last_use_ = clock().now();
         dialogue(x, out);
         return out;
       },
       [this](const soul_governance& x) -> caf::result<answer<soul_answer>> {
         auto out = make_response_promise<answer<soul_answer>>();
-        last_use_ = std::chrono::steady_clock::now();
+        last_use_ = clock().now();
         govern(x, out);
         return out;
       },
@@ -97,7 +97,7 @@ caf::behavior soul::make_behavior() {
           node.mapped()(std::move(*x.result));
       },
       [this](idle_check) {
-        const bool idle = std::chrono::steady_clock::now() - last_use_ >= limits::passivate_after;
+        const bool idle = clock().now() - last_use_ >= limits::passivate_after;
         if (idle && asking_.empty() && services_->retire(id_, address()))
           quit();
         else
