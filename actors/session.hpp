@@ -2,8 +2,8 @@
 
 #include <caf/event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -143,9 +143,10 @@ private:
   sql::session_row row_;
   persona::soul_state soul_;
 
-  std::optional<turn_state> running_;
-  std::deque<turn_state> waiting_;
-  std::deque<std::function<void()>> beginnings_;  // messages to be stored, one at a time
+  // A pointer and lists: an idle session, of which there are a hundred thousand, keeps nothing for turns.
+  std::unique_ptr<turn_state> running_;
+  std::list<turn_state> waiting_;
+  std::list<std::function<void()>> beginnings_;  // messages to be stored, one at a time
   bool beginning_ = false;
   bool claiming_ = false;
   std::vector<promise<canceled>> cancelers_;  // answered when the canceled turn has ended

@@ -159,7 +159,7 @@ void session::begun(const send_message& ask, promise<accepted> out, sql::begun_t
   if (ask.if_busy == when_busy::interrupt)
     cancel_running();
   if (x.what == kind::started && !running_ && waiting_.empty() && !claiming_) {
-    running_ = std::move(turn);
+    running_ = std::make_unique<turn_state>(std::move(turn));
     run();
   } else {
     waiting_.push_back(std::move(turn));
@@ -221,7 +221,7 @@ void session::run_next() {
       return;
     }
     if (*epoch) {
-      running_ = std::move(waiting_.front());
+      running_ = std::make_unique<turn_state>(std::move(waiting_.front()));
       running_->epoch = **epoch;
     }
     waiting_.pop_front();

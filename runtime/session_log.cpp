@@ -102,7 +102,7 @@ void session_log::drop_before(uint64_t position) {
     ++base_;
   }
   if (events_.empty())
-    std::deque<event_ptr>{}.swap(events_);  // an idle session keeps no node of the deque
+    boost::container::deque<event_ptr>{}.swap(events_);  // an idle session keeps no buffer
 }
 
 void session_log::drop_uncommitted() {

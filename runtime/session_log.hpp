@@ -1,8 +1,8 @@
 #pragma once
 
 #include <atomic>
+#include <boost/container/deque.hpp>
 #include <caf/actor_addr.hpp>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -98,7 +98,7 @@ private:
   session_id session_;
   std::atomic<size_t>& tally_;
   mutable std::mutex mutex_;
-  std::deque<event_ptr> events_;
+  boost::container::deque<event_ptr> events_;  // unlike std's, it allocates nothing while empty
   uint64_t base_ = 0;
   uint64_t shown_ = 0;
   uint64_t committed_ = 0;  // chunks below are durable
