@@ -471,6 +471,7 @@ void session::show_end(const sql::turn_end& end, const std::string& created_at) 
   last.finish_reason = turn.finished->finish_reason;
   last.error = turn.finished->error;
   last.error_type = turn.finished->error_type;
+  last.retry_after_seconds = turn.finished->retry_after_seconds;
   const auto chunks = static_cast<chunk_index>(turn.answer.chunks());
   log_->append_shown(end.status == sql::turn_status::failed
                          ? make_error_event(turn.id, turn.epoch, chunks, std::move(last))

@@ -34,6 +34,7 @@ caf::behavior turn::make_behavior() {
     turn_finished last;
     last.error_type = llm::to_string(x.type);
     last.error = std::move(x.message);
+    last.retry_after_seconds = x.retry_after_seconds;
     finish(std::move(last));
   };
   stream_ = task_.provider->start(thread_, std::move(task_.ask), std::move(out));

@@ -5,6 +5,7 @@
 #include <boost/json/stream_parser.hpp>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <string>
 
 namespace kgents::gateway {
@@ -113,6 +114,17 @@ void check_value(const field& f, json::value& x, const json::array& where, viola
   }
 }
 
+/// JSON has no infinity: what a client wrote as 1e999 is echoed as null.
+void keep_finite(json::value& x) {
+  if (x.is_double() && !std::isfinite(x.get_double()))
+    x = nullptr;
+  else if (auto* list = x.if_array())
+    std::for_each(list->begin(), list->end(), keep_finite);
+  else if (auto* object = x.if_object())
+    for (auto& member : *object)
+      keep_finite(member.value());
+}
+
 void fill_default(const field& f, json::object& out) {
   if (!f.default_json.empty())
     out[f.name] = json::parse(f.default_json);
@@ -122,6 +134,7 @@ void fill_default(const field& f, json::object& out) {
 
 void add_violation(violations& out, std::string_view type, json::array where,
                    std::string_view message, json::value input, json::object context) {
+  keep_finite(input);
   json::object entry{{"type", type}, {"loc", std::move(where)}, {"msg", message},
                      {"input", std::move(input)}};
   if (!context.empty())

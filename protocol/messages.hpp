@@ -177,12 +177,13 @@ struct turn_finished {
   std::string model;
   uint32_t tokens_in = 0;
   uint32_t tokens_out = 0;
+  uint32_t retry_after_seconds = 0;  ///< what the provider asked for with its refusal; 0: nothing
 };
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, turn_finished& x) {
   return f(x.turn, x.epoch, x.finish_reason, x.error_type, x.error, x.model, x.tokens_in,
-           x.tokens_out);
+           x.tokens_out, x.retry_after_seconds);
 }
 
 /// The turn may send `chunks` more.

@@ -23,6 +23,7 @@ struct turn_end {
   std::string finish_reason;   ///< stop, length, canceled; empty after an error
   std::string error;           ///< empty unless it failed
   std::string error_type;
+  uint32_t retry_after_seconds = 0;  ///< known while the turn is live; 0: nothing
 };
 
 /// One event of a session's stream, encoded once and shared by all its readers. Immutable.

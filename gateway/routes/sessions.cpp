@@ -37,14 +37,16 @@ constexpr field update_fields[] = {
 constexpr schema update_body{"UpdateSessionRequest", update_fields};
 
 constexpr field list_query[] = {
-    {.name = "limit", .type = value_type::integer, .default_json = "20", .least = 1, .most = 100,
-     .clamp = true},
-    {.name = "offset", .type = value_type::integer, .default_json = "0", .least = 0},
+    {.name = "limit", .type = value_type::integer, .default_json = "20",
+     .meaning = "How many at most; 1 to 100.", .least = 1, .most = 100, .clamp = true},
+    {.name = "offset", .type = value_type::integer, .default_json = "0",
+     .meaning = "How many to skip.", .least = 0},
 };
 constexpr field messages_query[] = {
-    {.name = "limit", .type = value_type::integer, .default_json = "50", .least = 1, .most = 200,
-     .clamp = true},
-    {.name = "offset", .type = value_type::integer, .default_json = "0", .least = 0},
+    {.name = "limit", .type = value_type::integer, .default_json = "50",
+     .meaning = "How many at most; 1 to 200.", .least = 1, .most = 200, .clamp = true},
+    {.name = "offset", .type = value_type::integer, .default_json = "0",
+     .meaning = "How many to skip.", .least = 0},
 };
 
 json::object session_json(const sql::session_row& x) {

@@ -46,6 +46,7 @@ void health(const call_ptr& c) {
   const bool model = std::any_of(llm.begin(), llm.end(), [](runtime::provider_kind x) {
     return x != runtime::provider_kind::embedded;
   });
+  // What is configured: no network I/O here (operations.md section 1); /ready asks the database.
   c->reply(200, model ? R"({"status":"ok","version":"v1","has_llm":true,"components":{"soul":"ok","llm":"ok","auth":"ok","metering":"ok"}})"
                       : R"({"status":"degraded","version":"v1","has_llm":false,"components":{"soul":"ok","llm":"not_configured","auth":"ok","metering":"ok"}})");
 }

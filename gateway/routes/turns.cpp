@@ -73,9 +73,10 @@ private:
   void answer(const turn_end& end) {
     if (!end.error_type.empty()) {
       const json::object body{{"detail", end.error}, {"type", end.error_type}};
-      c_->reply_json(status_of_error(end.error_type), body,
-                     end.error_type == "provider_rate_limited" ? lines_ + "Retry-After: 1\r\n"
-                                                               : lines_);
+      auto lines = lines_;
+      if (end.error_type == "provider_rate_limited" || end.error_type == "overloaded")
+        lines += "Retry-After: " + std::to_string(std::max(1u, end.retry_after_seconds)) + "\r\n";
+      c_->reply_json(status_of_error(end.error_type), body, lines);
       return;
     }
     // A canceled turn without a word stored no message: it is answered as an empty one.

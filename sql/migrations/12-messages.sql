@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS kg.messages (
 );
 
 CREATE INDEX IF NOT EXISTS idx_messages_session ON kg.messages (session_id, seq);
-CREATE INDEX IF NOT EXISTS idx_messages_tenant ON kg.messages (tenant_id);
+-- No index on tenant_id alone, as for sessions: a session's messages would be looked for among all of the tenant's.
 
 CREATE OR REPLACE TRIGGER messages_outbox_trigger AFTER INSERT OR UPDATE OR DELETE ON kg.messages
   FOR EACH ROW EXECUTE FUNCTION kg.outbox_trigger('chunk_ends');
