@@ -129,8 +129,13 @@ int connect_to(const address& where, int receive_buffer_bytes) {
     die("socket");
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (receive_buffer_bytes > 0)
+  if (receive_buffer_bytes > 0) {
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes);
+    // Ethernet's segments: one of loopback's 64 KiB would not fit the window, and each window would
+    // then wait for a probe timer.
+    const int segment_bytes = 1460;
+    setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment_bytes, sizeof segment_bytes);
+  }
   const auto to = socket_address(where);
   if (connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0 && errno != EINPROGRESS)
     die("connect");

@@ -16,7 +16,7 @@ export default async function backlog({ serverCore, clientCore }, report) {
       pause: 1,
       duration: 1,
       'tokens-per-turn': 100000,
-      'receive-buffer': 2048,
+      'receive-buffer': 8192,
       ...paused.loadOptions,
     },
     { core: clientCore },
