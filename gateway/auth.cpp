@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 
 #include "runtime/limits.hpp"
@@ -115,6 +116,25 @@ void authenticator::remember(const hash& x, credential_ptr who) {
   }
   p.unknown.erase(x);
   p.found[x] = std::move(who);
+}
+
+std::vector<api_key_id> authenticator::keys() const {
+  std::vector<api_key_id> out;
+  for (const auto& p : parts_) {
+    std::lock_guard guard{p.mutex};
+    for (const auto& [x, who] : p.found)
+      out.push_back(who->key.key);
+  }
+  return out;
+}
+
+void authenticator::forget(const std::vector<api_key_id>& keys) {
+  for (auto& p : parts_) {
+    std::lock_guard guard{p.mutex};
+    std::erase_if(p.found, [&](const auto& x) {
+      return std::find(keys.begin(), keys.end(), x.second->key.key) != keys.end();
+    });
+  }
 }
 
 void authenticator::remember_unknown(const hash& x) {

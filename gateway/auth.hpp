@@ -8,6 +8,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <variant>
+#include <vector>
 
 #include "actors/tenant.hpp"
 #include "protocol/messages.hpp"
@@ -46,11 +47,16 @@ public:
   /// Looks it up. Concurrent look-ups of the same unknown key are bounded by the pool's queue.
   void resolve(runtime::io_thread& thread, std::string key, std::function<void(result)> done);
 
+  /// The keys that are cached as good.
+  [[nodiscard]] std::vector<api_key_id> keys() const;
+  /// They are not good any more: the next request with one is looked up.
+  void forget(const std::vector<api_key_id>& keys);
+
 private:
   using hash = std::string;  // 64 hex characters
 
   struct part {
-    std::mutex mutex;
+    mutable std::mutex mutex;
     std::unordered_map<hash, credential_ptr> found;
     std::unordered_map<hash, std::chrono::steady_clock::time_point> unknown;
   };

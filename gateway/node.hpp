@@ -5,6 +5,7 @@
 
 #include "actors/llm/provider_chain.hpp"
 #include "gateway/auth.hpp"
+#include "gateway/stream/live_keys.hpp"
 #include "runtime/hub.hpp"
 #include "runtime/io_thread.hpp"
 #include "runtime/port.hpp"
@@ -32,6 +33,7 @@ struct node {
   sql::pool& pool;
   authenticator& auth;
   readiness& ready;
+  live_keys& streams;
 };
 
 }  // namespace kgents::gateway

@@ -60,6 +60,24 @@ query<std::optional<resolved_key>> resolve(std::string_view hash) {
   return {{.statements = {{text, {std::string{hash}}}}, .read_only = true}, parse_resolved};
 }
 
+query<std::vector<api_key_id>> dead_among(const std::vector<api_key_id>& some) {
+  std::string list = "{";
+  for (const auto& x : some) {
+    x.value.append_to(list);
+    list += ',';
+  }
+  if (list.size() > 1)
+    list.pop_back();
+  list += '}';
+  return {{.statements = {{"SELECT * FROM kg.dead_keys($1)", {std::move(list)}}}, .read_only = true},
+          [](std::vector<rows>& all) {
+            std::vector<api_key_id> out;
+            for (int i = 0; i < all[0].size(); ++i)
+              out.push_back(id_at<api_key_id>(all[0], i, 0));
+            return out;
+          }};
+}
+
 query<key_usage> usage_of(tenant_id tenant, api_key_id key) {
   constexpr std::string_view text =
       "SELECT kg.ops_today($1), coalesce(sum(tokens_in + tokens_out) FILTER (WHERE created_at >= "

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/ids.hpp"
 #include "sql/query.hpp"
@@ -46,6 +47,10 @@ namespace keys {
 /// for a key that is unknown, revoked or expired, or whose tenant is deleted; a paused or canceled
 /// tenant is returned.
 [[nodiscard]] query<std::optional<resolved_key>> resolve(std::string_view hash);
+
+/// Of these keys, those that are revoked, expired, or whose tenant or user may not act any more. Only on a pool of the
+/// control role.
+[[nodiscard]] query<std::vector<api_key_id>> dead_among(const std::vector<api_key_id>& some);
 
 /// What a key has used, by its usage events.
 struct key_usage {

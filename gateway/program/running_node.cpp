@@ -90,7 +90,7 @@ public:
                 writer_probe()},
         providers_{llm::make_providers(config, call_observer())},
         auth_{pool_, ports_, config.key_pepper},
-        node_{config, metrics_, threads_, hubs_, ports_, pool_, auth_, ready_},
+        node_{config, metrics_, threads_, hubs_, ports_, pool_, auth_, ready_, streams_},
         application_{node_},
         server_{server_for(config), threads_, application_},
         probe_{sql_thread_.context()} {
@@ -283,8 +283,28 @@ private:
     });
     probe_.expires_after(probe_every);
     probe_.async_wait([this](boost::system::error_code ec) {
-      if (!ec)
-        probe_database();
+      if (ec)
+        return;
+      probe_database();
+      check_keys();
+    });
+  }
+
+  /// Whether the keys in use still hold: a revoked one is refused, and its streams end, within two seconds.
+  void check_keys() {
+    auto keys = streams_.all();
+    const auto cached = auth_.keys();
+    keys.insert(keys.end(), cached.begin(), cached.end());
+    if (keys.empty() || checking_keys_.exchange(true))
+      return;
+    auto query = sql::keys::dead_among(keys);
+    query.work.deadline = std::chrono::steady_clock::now() + probe_deadline;
+    sql::run(control_, std::move(query), [this](auto out) {
+      checking_keys_ = false;
+      if (const auto* dead = std::get_if<0>(&out); dead != nullptr && !dead->empty()) {
+        auth_.forget(*dead);
+        streams_.revoke(*dead);
+      }
     });
   }
 
@@ -303,6 +323,7 @@ private:
   std::atomic<size_t> running_turns_{0};
   std::atomic<size_t> next_thread_{0};
   std::atomic<bool> probe_recovery_{false};
+  std::atomic<bool> checking_keys_{false};
   runtime::tenant_gates gates_;
   runtime::session_logs logs_;
   runtime::io_threads threads_;
@@ -319,6 +340,7 @@ private:
   runtime::log_writer writer_;
   std::shared_ptr<llm::provider_chain> providers_;
   authenticator auth_;
+  live_keys streams_;
   node node_;
   application application_;
   http::server server_;

@@ -15,6 +15,9 @@ const std::string comment_chunk = as_http_chunk(comment);
 /// What a draining node says last: come back, to another node.
 constexpr std::string_view reconnect = "event: reconnect\ndata: {}\n\n";
 
+constexpr std::string_view revoked =
+    "event: error\ndata: {\"error\":\"The API key was revoked.\",\"type\":\"revoked\"}\n\n";
+
 class sse_source : public http::byte_source {
 public:
   sse_source(const call_ptr& c, std::shared_ptr<session_reader> reader, bool bare,
@@ -27,6 +30,10 @@ public:
       wake();
     });
     thread_.wheel().arm(beat_, limits::heartbeat);
+    watch_ = c->at.streams.watch(c->who->key.key, thread_, [this] {
+      revoked_ = true;
+      wake();
+    });
   }
 
   ~sse_source() override { reader_->on_ready = [] {}; }
@@ -37,6 +44,10 @@ public:
   }
 
   state pull(http::write_batch& out, bool chunked) override {
+    if (revoked_) {
+      out.add(chunked ? as_http_chunk(revoked) : std::string{revoked});
+      return state::end;
+    }
     events_.clear();
     reader_->pull(events_, http::write_batch::max_frames);
     for (auto& e : events_) {
@@ -69,6 +80,7 @@ public:
     beat_.disarm();
     x_.reset();
     permit_.reset();
+    watch_.reset();
     if (why != http::close_reason::finished && gone_)
       gone_();
     gone_ = nullptr;
@@ -85,11 +97,13 @@ private:
   readiness& ready_;
   std::shared_ptr<session_reader> reader_;
   std::shared_ptr<void> permit_;
+  std::shared_ptr<void> watch_;
   std::function<void()> gone_;
   runtime::gauge_guard open_;
   runtime::wheel_timer beat_;
   std::vector<event_ptr> events_;
   bool beat_due_ = false;
+  bool revoked_ = false;
   const bool bare_;
 };
 

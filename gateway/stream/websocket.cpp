@@ -24,7 +24,12 @@ public:
       : at_{c->at}, x_{c->x}, who_{c->who}, session_{session},
         reader_{std::make_shared<session_reader>(c->at, c->x->thread(), session,
                                                  session_reader::options{})},
-        permit_{std::move(permit)}, open_{c->at.metrics.ws_streams} {}
+        permit_{std::move(permit)}, open_{c->at.metrics.ws_streams} {
+    watch_ = c->at.streams.watch(c->who->key.key, c->x->thread(), [this] {
+      revoked_ = true;
+      wake();
+    });
+  }
 
   ~websocket_session() override { reader_->on_ready = [] {}; }
 
@@ -60,7 +65,7 @@ public:
     for (auto& x : replies_)
       out.add(std::move(x));
     replies_.clear();
-    if (overrun_)
+    if (overrun_ || revoked_)
       return state::end;
     events_.clear();
     reader_->pull(events_, http::write_batch::max_frames);
@@ -78,6 +83,8 @@ public:
   }
 
   std::pair<uint16_t, std::string> close_code() const override {
+    if (revoked_)
+      return {4401, "the API key was revoked"};
     if (overrun_)
       return {1008, "too many unread answers"};
     if (at_.ready.draining)
@@ -90,6 +97,7 @@ public:
     reader_->stop();
     x_.reset();
     permit_.reset();
+    watch_.reset();
   }
 
 private:
@@ -205,10 +213,12 @@ private:
   const entity_id session_;
   std::shared_ptr<session_reader> reader_;
   std::shared_ptr<void> permit_;
+  std::shared_ptr<void> watch_;
   runtime::gauge_guard open_;
   std::vector<std::string> replies_;
   std::vector<event_ptr> events_;
   bool overrun_ = false;
+  bool revoked_ = false;
 };
 
 }  // namespace

@@ -84,6 +84,20 @@ CREATE OR REPLACE FUNCTION kg.resolve_api_key(p_hash text)
 $$;
 GRANT EXECUTE ON FUNCTION kg.resolve_api_key(text) TO kg_app;
 
+-- Of these keys, those that may be used no more: for what outlives the check of its key, open streams and caches.
+CREATE OR REPLACE FUNCTION kg.dead_keys(p_keys uuid[]) RETURNS SETOF uuid
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
+  SELECT p.id FROM unnest(p_keys) AS p (id)
+   WHERE NOT EXISTS (
+     SELECT FROM kg.api_keys k
+       JOIN kg.tenants t ON t.id = k.tenant_id AND t.deleted_at IS NULL
+        AND t.subscription_status IN ('active', 'trialing', 'past_due')
+       LEFT JOIN kg.users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
+      WHERE k.id = p.id AND k.is_active AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR now() <= k.expires_at)
+        AND (k.user_id IS NULL OR (u.is_active AND u.deleted_at IS NULL)))
+$$;
+GRANT EXECUTE ON FUNCTION kg.dead_keys(uuid[]) TO kg_control;
+
 -- The same for the subject of a token: an active user of a live tenant.
 CREATE OR REPLACE FUNCTION kg.resolve_user(p_provider text, p_external_id text)
   RETURNS TABLE (
