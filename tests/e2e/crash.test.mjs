@@ -8,6 +8,7 @@ import { startMigratedPostgres } from '../support/postgres.mjs';
 import { startProvider, words } from '../support/providers.mjs';
 import { openDatabase, startDev, startServe } from '../support/server.mjs';
 import { newTenant } from '../support/tenants.mjs';
+import { until } from '../support/wait.mjs';
 import { openSocket } from '../support/websocket.mjs';
 
 const prompt = aboutWords(60, 'glaciers');
@@ -179,6 +180,47 @@ test('waiting turns survive as well, in their order', async (t) => {
   }
   stream.close();
   assert.equal((await who.get(`/v1/kgent/sessions/${session}/messages`)).body.total, 6);
+});
+
+test('in memory mode what was shown may be lost with the node, and then a gap says so', async (t) => {
+  const provider = await startProvider();
+  t.after(() => provider.close());
+  const database = await startMigratedPostgres();
+  t.after(() => database.dispose());
+  const db = await database.connect();
+  t.after(() => db.end());
+  let server = await startServe(database, { env: { ...provider.openai(), KGENTS_STREAM_DURABILITY: 'memory' } });
+  t.after(() => server.dispose());
+  const who = caller(server, (await newTenant(db)).key);
+  for (const frozen of [false, true]) {
+    const session = await who.session();
+    const script = provider.script({ deltas: words(12), gated: true });
+    const post = await who.say(session, `Tell me ${script.token}`);
+    script.release(2);
+    await post.chunks(2);
+    await until(async () => (await db.query('SELECT 1 FROM kg.turn_chunks WHERE turn_id = $1', [post.turn])).rowCount === 2, 'two durable chunks');
+    // With the database frozen three more are shown and cannot have been stored.
+    if (frozen) database.signalAll('SIGSTOP');
+    script.release(3);
+    const [last] = (await post.chunks(3)).slice(-1);
+    await server.kill();
+    if (frozen) {
+      database.signalAll('SIGCONT');
+      // What the dead server had sent is executed or thrown away before its connection ends.
+      await until(async () => (await db.query(`SELECT 1 FROM pg_stat_activity WHERE usename IN ('kg_app', 'kg_control')`)).rowCount === 0, 'its connections to end');
+    }
+    const { rowCount: durable } = await db.query('SELECT 1 FROM kg.turn_chunks WHERE turn_id = $1', [post.turn]);
+    script.release();
+    server = await server.restart();
+    const stream = await who.stream(`/v1/kgent/sessions/${session}/stream?after=${encodeURIComponent(last.id)}`);
+    const events = await stream.turnEvents(post.turn);
+    stream.close();
+    const gaps = events.filter((e) => e.event === 'gap').length;
+    assert.equal(gaps > 0, durable < 5, `${durable} of 5 chunks had been stored, ${gaps} gaps were told`);
+    const first = gaps > 0 ? durable : 5;
+    assert.deepEqual(events.filter((e) => e.event === 'chunk').map((e) => e.data.index), Array.from({ length: 12 - first }, (_, i) => first + i));
+    assert.equal(events.at(-1).data.text, script.text);
+  }
 });
 
 test('kgentsd dev, killed with its database: the same promise', async (t) => {

@@ -195,7 +195,7 @@ async function perform(script, o, wire, body, prefix, response) {
     if (!(await write(wire.delta(delta)))) return;
   }
   if (limit !== Infinity) return fault(o, wire, response, write, closed);
-  while (o.endless) if (!(await write(wire.delta('and so on ')))) return;
+  while (o.endless) if (!(await write(wire.delta('and so on '.repeat(20))))) return;
   if (!(await script.permit(closed))) return;
   await write(wire.closing(o.finish, deltas.length, body));
   response.end();
