@@ -218,9 +218,12 @@ std::optional<std::string> query_value(std::string_view query, std::string_view 
     const auto part = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(query.size(), part.size() + 1));
     const auto equals = part.find('=');
-    if (percent_decoded(part.substr(0, equals), true) == name)
-      return equals == std::string_view::npos ? std::optional<std::string>{""}
-                                              : percent_decoded(part.substr(equals + 1), true);
+    if (percent_decoded(part.substr(0, equals), true) == name) {
+      // A malformed escape stays as it is: so the value is refused by who reads it, not taken for
+      // absent.
+      const auto text = equals == std::string_view::npos ? "" : part.substr(equals + 1);
+      return percent_decoded(text, true).value_or(std::string{text});
+    }
   }
   return std::nullopt;
 }

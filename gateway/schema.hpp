@@ -51,7 +51,8 @@ void add_violation(violations& out, std::string_view type, boost::json::array wh
                    std::string_view message, boost::json::value input,
                    boost::json::object context = {});
 
-/// The value of one parameter of a raw query string, decoded; none when absent.
+/// The value of one parameter of a raw query string, decoded, or as it is when an escape is malformed;
+/// none when absent.
 [[nodiscard]] std::optional<std::string> query_value(std::string_view query, std::string_view name);
 
 /// Decodes %XX (and '+' as a space when `plus`). None when malformed.
