@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import pg from 'pg';
 
-import { removeDirectory, run, temporaryDirectory } from './server.mjs';
+import { endsWithUs, removeDirectory, run, temporaryDirectory } from './server.mjs';
 import { until, within } from './wait.mjs';
 
 function binDirectory() {
@@ -48,6 +48,7 @@ export async function startPostgres() {
     const args = ['-D', data, '-k', socket, '-c', 'listen_addresses=', '-c', 'shared_buffers=64MB', '-c', 'max_connections=60'];
     const child = spawn(join(bin, 'postgres'), args, options);
     database.child = child;
+    endsWithUs(child);
     database.exited = new Promise((resolve) => child.on('exit', resolve));
     await until(
       () =>

@@ -40,6 +40,17 @@ function cleanEnvironment(extra) {
   return env;
 }
 
+const running = new Set();
+
+/// Ends `child` with this process, however that ends short of a kill -9: a run that is cut short leaves no server behind.
+export function endsWithUs(child) {
+  running.add(child);
+  child.on('exit', () => running.delete(child));
+}
+
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+for (const [signal, number] of [['SIGINT', 2], ['SIGTERM', 15]]) process.once(signal, () => process.exit(128 + number));
+
 /// A running kgentsd. `log` is its standard error so far; `exited` resolves to `{code, signal}`.
 class Server {
   log = '';
@@ -48,6 +59,7 @@ class Server {
   constructor(child) {
     this.child = child;
     this.pid = child.pid;
+    endsWithUs(child);
     child.stderr.setEncoding('utf8');
     child.stdout.setEncoding('utf8');
     child.stderr.on('data', (text) => {
