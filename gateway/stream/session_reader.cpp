@@ -12,7 +12,11 @@ constexpr auto ask_again = std::chrono::milliseconds{250};
 }  // namespace
 
 session_reader::session_reader(node& at, runtime::io_thread& thread, entity_id session, options how)
-    : at_{at}, thread_{thread}, session_{session}, how_{how}, last_{how.from} {
+    : session_reader(at.hubs[thread.index()], at.ports[thread.index()], session, std::move(how)) {}
+
+session_reader::session_reader(runtime::hub& hub, runtime::port& port, entity_id session,
+                               options how)
+    : hub_{hub}, port_{port}, session_{session}, how_{how}, last_{how.from} {
   retry_.on_fire([this] { find_place(); });
 }
 
@@ -20,7 +24,7 @@ session_reader::~session_reader() { stop(); }
 
 void session_reader::stop() {
   if (log_ != nullptr)
-    at_.hubs[thread_.index()].unsubscribe(log_, *this);
+    hub_.unsubscribe(log_, *this);
   log_.reset();
   live_ = false;
   ended_ = true;
@@ -38,7 +42,7 @@ void session_reader::move_to(const cursor& place, std::function<void(std::option
   attach_reader ask;
   ask.live = false;
   ask.place = place;
-  at_.ports[thread_.index()].ask<runtime::attached>(
+  port_.ask<runtime::attached>(
       session_, ask,
       [weak = weak_from_this(), generation = ++asked_, place, done](answer<runtime::attached> out) {
         auto self = weak.lock();
@@ -62,7 +66,7 @@ void session_reader::find_place() {
   ask.live = !last_;
   ask.place = last_.value_or(cursor{});
   ask.this_turn = how_.one_turn;
-  at_.ports[thread_.index()].ask<runtime::attached>(
+  port_.ask<runtime::attached>(
       session_, ask,
       [weak = weak_from_this(), generation = ++asked_](answer<runtime::attached> out) {
         auto self = weak.lock();
@@ -82,7 +86,7 @@ void session_reader::find_place() {
       });
 }
 
-void session_reader::retry() { thread_.wheel().arm(retry_, ask_again); }
+void session_reader::retry() { hub_.thread().wheel().arm(retry_, ask_again); }
 
 void session_reader::placed(runtime::attached here) {
   // Subscribed before the place is looked at again: what is shown in between wakes us.
@@ -98,11 +102,10 @@ void session_reader::placed(runtime::attached here) {
 void session_reader::follow(const runtime::log_ptr& log) {
   if (log_ == log)
     return;
-  auto& hub = at_.hubs[thread_.index()];
   if (log_ != nullptr)
-    hub.unsubscribe(log_, *this);
+    hub_.unsubscribe(log_, *this);
   log_ = log;
-  hub.subscribe(log_, *this);
+  hub_.subscribe(log_, *this);
 }
 
 void session_reader::advanced() {

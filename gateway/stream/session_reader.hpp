@@ -26,6 +26,8 @@ public:
   };
 
   session_reader(node& at, runtime::io_thread& thread, entity_id session, options how);
+  /// The same from the two parts of a node that it needs, those of one thread.
+  session_reader(runtime::hub& hub, runtime::port& port, entity_id session, options how);
   ~session_reader() override;
 
   /// Something to pull, or the reader ended. May be called inside `pull`'s caller; cheap.
@@ -57,8 +59,8 @@ private:
   [[nodiscard]] bool wanted(const stream_event& x) const;
   void retry();
 
-  node& at_;
-  runtime::io_thread& thread_;
+  runtime::hub& hub_;
+  runtime::port& port_;
   const entity_id session_;
   options how_;
   std::function<void(std::optional<refusal>)> on_placed_;
