@@ -98,8 +98,8 @@ void connection::on_timer() {
     return close(close_reason::write_timeout);
   switch (phase_) {
     case phase::head:
-      // One that never began, or was kept alive in vain, is closed without a word: a client that is just about to send
-      // must not take our 408 for the answer.
+      // One that never began, or was kept alive in vain, is closed without a word: a client that is
+      // just about to send must not take our 408 for the answer.
       return scanner_.started() ? refuse(408, "The request's head came too slowly")
                                 : close(close_reason::finished);
     case phase::body:

@@ -17,9 +17,9 @@
 
 namespace kgents::gateway::http {
 
-/// One client's connection: reads requests, one at a time, hands them to the application and writes the answers. Lives on
-/// one I/O thread. It waits for readiness and then reads into the thread's buffer, so an idle one holds no buffer; what it
-/// cannot write at once it keeps and waits.
+/// One client's connection: reads requests, one at a time, hands them to the application and writes
+/// the answers. Lives on one I/O thread. It waits for readiness and then reads into the thread's
+/// buffer, so an idle one holds no buffer; what it cannot write at once it keeps and waits.
 class connection final : public std::enable_shared_from_this<connection> {
 public:
   connection(std::shared_ptr<thread_state> home, socket_stream stream, std::string peer);
@@ -41,6 +41,7 @@ public:
   void abandoned(request_exchange& x);
 
   // What the thread and the server ask for.
+  /// Pulls and writes; the caller holds the connection.
   void pump();
   void close_if_idle();
   void stop();
@@ -50,7 +51,7 @@ private:
 
   enum class phase : uint8_t {
     handshake,
-    head,       // of the next request, or idle
+    head,  // of the next request, or idle
     body,
     answering,  // the application has the request
     writing,    // its answer is partly written
@@ -105,7 +106,8 @@ private:
   connection* prev_ = nullptr;
   connection* next_ = nullptr;
   runtime::wheel_timer timer_;
-  // The timer is not moved for every change: it fires at the earliest deadline it was armed for, and looks here.
+  // The timer is not moved for every change: it fires at the earliest deadline it was armed for,
+  // and looks here.
   clock::time_point deadline_ = clock::time_point::max();
   clock::time_point alarm_ = clock::time_point::max();
   std::string peer_;
@@ -127,9 +129,9 @@ private:
   bool read_closed_ = false;
   bool close_after_ = false;
   bool consuming_ = false;
-  bool queued_ = false;            // on the thread's ready list
+  bool queued_ = false;  // on the thread's ready list
   bool chunked_ = false;
-  bool ending_ = false;            // nothing more is pulled
+  bool ending_ = false;  // nothing more is pulled
   bool cut_ = false;
 };
 

@@ -97,7 +97,8 @@ bool connection::take_head(std::string_view& in) {
   return true;
 }
 
-// The application holds the exchange from here on; if it drops it unanswered, `abandoned` hears of it.
+// The application holds the exchange from here on; if it drops it unanswered, `abandoned` hears of
+// it.
 void connection::hand_over(std::shared_ptr<request_exchange> x, bool with_body) {
   phase_ = phase::answering;
   auto& app = home_->server->app;
@@ -211,7 +212,8 @@ void connection::prepare_close_after_answer() {
   auto& facts = exchange_->facts();
   if (!facts.keep_alive || home_->server->stopping.load(std::memory_order_relaxed))
     close_after_ = true;
-  // A client that waits for our 100 may or may not send its body now: what comes next cannot be told apart.
+  // A client that waits for our 100 may or may not send its body now: what comes next cannot be
+  // told apart.
   if (body_ && (facts.expects_continue || facts.content_length > max_drained_bytes))
     close_after_ = true;
 }

@@ -1,4 +1,5 @@
-// Everything that goes out in pieces: streams, WebSockets, and what the socket did not take at once.
+// Everything that goes out in pieces: streams, WebSockets, and what the socket did not take at
+// once.
 #include <array>
 #include <utility>
 
@@ -8,8 +9,8 @@ namespace kgents::gateway::http {
 
 namespace {
 
-/// The kernel's share of a streaming connection: a reader that stalls costs this much (twice, by the kernel's count), the rest
-/// waits as a cursor.
+/// The kernel's share of a streaming connection: a reader that stalls costs this much (twice, by
+/// the kernel's count), the rest waits as a cursor.
 constexpr int stream_send_buffer_bytes = 64 * 1024;
 /// Batches written before other connections get their turn.
 constexpr int batches_at_once = 16;
@@ -150,7 +151,8 @@ void connection::stream(response head, std::shared_ptr<byte_source> source) {
   stream_.limit_send_buffer(stream_send_buffer_bytes);
   home_->server->app.answered(*exchange_, head.status);
   exchange_->shrink();
-  // Not pulled from in here: the application is still setting it up. Head and first frames then go out in one write.
+  // Not pulled from in here: the application is still setting it up. Head and first frames then go
+  // out in one write.
   wake();
 }
 
@@ -168,9 +170,11 @@ void connection::upgrade(std::shared_ptr<socket_handler> handler, std::string_vi
       out.header_lines += "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
     return respond(std::move(out));
   }
-  response head{.status = 101, .content_type = {}, .body = {}, .header_lines = std::move(header_lines)};
-  head.header_lines += "Sec-WebSocket-Accept: " +
-                       websocket_accept(exchange_->in().header("sec-websocket-key")) + "\r\n";
+  response head{
+      .status = 101, .content_type = {}, .body = {}, .header_lines = std::move(header_lines)};
+  head.header_lines +=
+      "Sec-WebSocket-Accept: " + websocket_accept(exchange_->in().header("sec-websocket-key")) +
+      "\r\n";
   if (!protocol.empty())
     head.header_lines += "Sec-WebSocket-Protocol: " + std::string{protocol} + "\r\n";
   close_after_ = true;
@@ -228,7 +232,6 @@ void connection::pump() {
     return;
   if (unsent_ && write_armed_)
     return;  // on_writable goes on
-  const auto keep = shared_from_this();
   auto out = std::exchange(home_->batch, {});
   auto now = state::more;
   bool blocked = false;

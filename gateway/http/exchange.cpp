@@ -18,7 +18,9 @@ std::string_view request::header(std::string_view name) const noexcept {
   return value ? std::string_view{*value} : std::string_view{};
 }
 
-bool request::has_header(std::string_view name) const noexcept { return find(*this, name) != nullptr; }
+bool request::has_header(std::string_view name) const noexcept {
+  return find(*this, name) != nullptr;
+}
 
 void write_batch::add(std::shared_ptr<const void> owner, std::string_view bytes) {
   if (!bytes.empty())

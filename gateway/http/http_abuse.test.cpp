@@ -12,8 +12,8 @@ namespace {
 struct abused : fixture {
   abused() : fixture{{.max_header_bytes = 4096, .max_body_bytes = 100'000}} {}
 
-  // Refused with `status`, then closed: what follows a malformed request cannot be told from its body. The next client is
-  // served as ever.
+  // Refused with `status`, then closed: what follows a malformed request cannot be told from its
+  // body. The next client is served as ever.
   void refuses(std::string_view bytes, unsigned status, unsigned or_status = 0) {
     auto c = connect();
     c.send(bytes);
@@ -52,9 +52,10 @@ CAF_TEST(what is too large) {
 
 CAF_TEST(lengths that can be read in two ways) {
   abused f;
-  for (std::string lines : {"Content-Length: 2\r\nContent-Length: 3\r\n", "Content-Length: 2, 2\r\n",
-                            "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
-                            "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n"})
+  for (std::string lines :
+       {"Content-Length: 2\r\nContent-Length: 3\r\n", "Content-Length: 2, 2\r\n",
+        "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n"})
     f.refuses(post(lines, "{}" + smuggled), 400);
   for (std::string coding : {"gzip", "gzip, chunked", "chunked, chunked", "x"})
     f.refuses(post("Transfer-Encoding: " + coding + "\r\n", "0\r\n\r\n" + smuggled), 501, 400);
@@ -84,7 +85,8 @@ CAF_TEST(requests that are none) {
 
 CAF_TEST(targets reach the application as they were sent) {
   abused f;
-  for (std::string path : {"/../x", "/%2e%2e/x", "//x", "/./x", "/a/../x", "/..%2fx", "/%00", "/%zz"})
+  for (std::string path :
+       {"/../x", "/%2e%2e/x", "//x", "/./x", "/a/../x", "/..%2fx", "/%00", "/%zz"})
     CAF_CHECK_EQUAL(f.ask(get(path)).body, "GET " + path + " ");
   CAF_CHECK_EQUAL(f.ask("GET http://other/x?y HTTP/1.1\r\nHost: x\r\n\r\n").body, "GET /x y");
 }

@@ -81,7 +81,7 @@ CAF_TEST(HEAD gets the head of GET) {
   CAF_CHECK_EQUAL(c.response().body, "GET /b ");
 }
 
-CAF_TEST(HTTP/1.0 closes unless asked to keep alive) {
+CAF_TEST(HTTP / 1.0 closes unless asked to keep alive) {
   fixture f;
   auto c = f.connect();
   c.send("GET / HTTP/1.0\r\n\r\n");
@@ -98,9 +98,10 @@ CAF_TEST(bodies are read whole with a length or in chunks and in any pieces) {
   fixture f;
   auto c = f.connect();
   CAF_CHECK_EQUAL(c.send(post("Content-Length: 5\r\n", "hello")).response().body, "hello");
-  CAF_CHECK_EQUAL(
-      c.send(post("Transfer-Encoding: chunked\r\n", "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n")).response().body,
-      "hello");
+  CAF_CHECK_EQUAL(c.send(post("Transfer-Encoding: chunked\r\n", "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"))
+                      .response()
+                      .body,
+                  "hello");
   CAF_CHECK_EQUAL(c.send(post("Content-Length: 0\r\n", "")).response().body, "");
   for (char byte : post("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"))
     c.send({&byte, 1});
@@ -109,7 +110,7 @@ CAF_TEST(bodies are read whole with a length or in chunks and in any pieces) {
   CAF_CHECK(c.send(post("Content-Length: 700000\r\n", large)).response().body == large);
 }
 
-CAF_TEST(100-continue is said when the body is wanted) {
+CAF_TEST(100 - continue is said when the body is wanted) {
   fixture f;
   auto c = f.connect();
   c.send(post("Content-Length: 5\r\nExpect: 100-continue\r\n", ""));

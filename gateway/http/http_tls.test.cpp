@@ -163,7 +163,9 @@ CAF_TEST(a stream over TLS goes out as it comes) {
   };
   certificate cert;
   fixture f{cert.options()};
-  f.app.on_head = [](auto x) { x->stream({.content_type = "text/plain"}, std::make_shared<counting>()); };
+  f.app.on_head = [](auto x) {
+    x->stream({.content_type = "text/plain"}, std::make_shared<counting>());
+  };
   tls_client c{f.start()};
   c.say(get("/", "Connection: close\r\n"));
   const auto heard = c.hear();
@@ -174,7 +176,7 @@ CAF_TEST(a stream over TLS goes out as it comes) {
   CAF_CHECK(heard.find(expected) != heard.npos);
 }
 
-CAF_TEST(a new certificate is used after a reload and a bad one is not) {
+CAF_TEST(a new certificate is used after a reload and a bad one is not ) {
   certificate cert;
   fixture f{cert.options()};
   tls_client before{f.start()};

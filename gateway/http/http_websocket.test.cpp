@@ -25,8 +25,9 @@ struct echo : socket_handler {
       to.add(std::move(out.front()));
       out.erase(out.begin());
     }
-    return ended ? byte_source::state::end
-                 : out.empty() ? byte_source::state::idle : byte_source::state::more;
+    return ended         ? byte_source::state::end
+           : out.empty() ? byte_source::state::idle
+                         : byte_source::state::more;
   }
   std::pair<uint16_t, std::string> close_code() const override { return {4401, "revoked"}; }
   void closed(close_reason why) override {
@@ -92,7 +93,8 @@ struct socket_client : client {
     auto [first, payload] = frame();
     while (first != 0x88)
       std::tie(first, payload) = frame();
-    return static_cast<unsigned char>(payload.at(0)) << 8 | static_cast<unsigned char>(payload.at(1));
+    return static_cast<unsigned char>(payload.at(0)) << 8 |
+           static_cast<unsigned char>(payload.at(1));
   }
   std::string head;
 };
@@ -228,7 +230,7 @@ CAF_TEST(a revoked socket and a stopping server say so) {
   CAF_CHECK_EQUAL(stopped.close_code(), 1012);
 }
 
-CAF_TEST(a socket that answers no ping is closed with 1008 and one that does is not) {
+CAF_TEST(a socket that answers no ping is closed with 1008 and one that does is not ) {
   socket_fixture f{{.ping_interval = 50ms}};
   socket_client lively{f};
   lively.text();

@@ -11,8 +11,9 @@
 
 namespace kgents::gateway::http {
 
-/// Accepts on one address, on one I/O thread. What it accepts it only hands on: a single acceptor that deals keeps the threads
-/// balanced to within one connection, which SO_REUSEPORT's hashing does not.
+/// Accepts on one address, on one I/O thread. What it accepts it only hands on: a single acceptor
+/// that deals keeps the threads balanced to within one connection, which SO_REUSEPORT's hashing
+/// does not.
 class listener : public std::enable_shared_from_this<listener> {
 public:
   /// A connected, non-blocking socket; the callee owns it.

@@ -77,7 +77,8 @@ void request_exchange::on_gone(std::function<void()> f) {
 void request_exchange::detach(bool gone) noexcept {
   connection_ = nullptr;
   gone_ = gone;
-  // The callback often holds this exchange: dropping it may destroy us, so it is the last thing done.
+  // The callback often holds this exchange: dropping it may destroy us, so it is the last thing
+  // done.
   const auto mine = std::exchange(context, nullptr);
   auto f = std::exchange(on_gone_, nullptr);
   if (gone && f)

@@ -13,11 +13,13 @@ namespace kgents::gateway::http {
 class connection;
 class thread_state;
 
-/// The exchange of one request: forwards to its connection as long as that has this request in hand. The last reference may be
-/// dropped on any thread (an actor's, say): it is then destroyed on its own.
+/// The exchange of one request: forwards to its connection as long as that has this request in
+/// hand. The last reference may be dropped on any thread (an actor's, say): it is then destroyed on
+/// its own.
 class request_exchange final : public exchange {
 public:
-  static std::shared_ptr<request_exchange> make(connection& owner, std::shared_ptr<thread_state> home);
+  static std::shared_ptr<request_exchange> make(connection& owner,
+                                                std::shared_ptr<thread_state> home);
   ~request_exchange() override;
 
   request& in() noexcept override { return in_; }

@@ -17,17 +17,16 @@ bool digit(char c) noexcept { return c >= '0' && c <= '9'; }
 bool letter(char c) noexcept { return lower(c) >= 'a' && lower(c) <= 'z'; }
 
 bool same(std::string_view a, std::string_view lower_case) noexcept {
-  return a.size() == lower_case.size() &&
-         std::equal(a.begin(), a.end(), lower_case.begin(),
-                    [](char x, char y) { return lower(x) == y; });
+  return a.size() == lower_case.size() && std::equal(a.begin(), a.end(), lower_case.begin(),
+                                                     [](char x, char y) { return lower(x) == y; });
 }
 
 bool starts_with(std::string_view text, std::string_view lower_case) noexcept {
   return same(text.substr(0, lower_case.size()), lower_case);
 }
 
-// Beast's parser with the checks it leaves to its users. It lives on the stack for requests without a body, and is moved to
-// the heap to decode one.
+// Beast's parser with the checks it leaves to its users. It lives on the stack for requests without
+// a body, and is moved to the heap to decode one.
 class parser final : public beast::http::basic_parser<true>, public body_decoder {
 public:
   explicit parser(request& out) : out_{&out} {
@@ -66,7 +65,8 @@ public:
     else if (!ec || ec == error::need_more)
       now = body_decoder::state::more;
     else
-      now = ec == error::body_limit ? body_decoder::state::too_large : body_decoder::state::malformed;
+      now =
+          ec == error::body_limit ? body_decoder::state::too_large : body_decoder::state::malformed;
     return used;
   }
 

@@ -54,7 +54,7 @@ CAF_TEST(a request is taken apart) {
   CAF_CHECK(x.facts.keep_alive && x.facts.http11 && !x.facts.body);
 }
 
-CAF_TEST(keep-alive follows version and Connection) {
+CAF_TEST(keep - alive follows version and Connection) {
   CAF_CHECK(!parse("GET / HTTP/1.0\r\n\r\n").facts.keep_alive);
   CAF_CHECK(parse("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").facts.keep_alive);
   CAF_CHECK(!with("Connection: x, Close\r\n").facts.keep_alive);
@@ -84,8 +84,8 @@ CAF_TEST(Host must name one host) {
   CAF_CHECK_EQUAL(with("Host: x\r\n").bad.status, 400u);
   for (auto host : {"x", "x:1", "127.0.0.1:80", "[::1]:80", "[::1]", "a-b_c.example.", "x:"})
     CAF_CHECK(valid_host(host));
-  for (auto host : {"", "a b", "a/b", "a,b", "user@x", "x:port", "[::1", "x:99999", "x:999999", "[]",
-                    ":80", "[::1]x", "a\"b", "x:1:2"})
+  for (auto host : {"", "a b", "a/b", "a,b", "user@x", "x:port", "[::1", "x:99999", "x:999999",
+                    "[]", ":80", "[::1]x", "a\"b", "x:1:2"})
     CAF_CHECK(!valid_host(host));
 }
 
@@ -119,8 +119,7 @@ CAF_TEST(chunked is the only transfer coding) {
     CAF_CHECK(x.bad.status == 501 || x.bad.status == 400);
   }
   CAF_CHECK(with("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n").bad.status >= 400);
-  CAF_CHECK_EQUAL(
-      parse("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").bad.status, 400u);
+  CAF_CHECK_EQUAL(parse("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").bad.status, 400u);
   CAF_CHECK(with("Transfer-Encoding: ChunKed\r\n").facts.body != nullptr);
 }
 
@@ -136,8 +135,8 @@ CAF_TEST(bodies are decoded whatever pieces they come in) {
     CAF_CHECK(decode("Content-Length: 11\r\n", "hello world", step) ==
               std::pair(state::done, std::string{"hello world"}));
     CAF_CHECK(decode("Transfer-Encoding: chunked\r\n",
-                     "5;n=v;o=\"q\"\r\nhello\r\n06\r\n world\r\n0;x\r\nT: 1\r\nHost: y\r\n\r\n", step) ==
-              std::pair(state::done, std::string{"hello world"}));
+                     "5;n=v;o=\"q\"\r\nhello\r\n06\r\n world\r\n0;x\r\nT: 1\r\nHost: y\r\n\r\n",
+                     step) == std::pair(state::done, std::string{"hello world"}));
     CAF_CHECK(decode("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n", step, 5)
                   .first == state::too_large);
     CAF_CHECK(decode("Content-Length: 6\r\n", "abcdef", step, 5).first == state::too_large);

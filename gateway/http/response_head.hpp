@@ -12,19 +12,19 @@ namespace kgents::gateway::http {
 
 /// How the end of an answer's body is told.
 enum class framing : uint8_t {
-  none,            ///< there cannot be a body: 1xx, 204, 304
+  none,  ///< there cannot be a body: 1xx, 204, 304
   content_length,
   chunked,
-  until_close,     ///< streams to HTTP/1.0 clients
+  until_close,  ///< streams to HTTP/1.0 clients
 };
 
 /// What of the head the connection decides.
 struct head_options {
   framing how = framing::content_length;
   size_t content_length = 0;
-  bool http11 = true;       ///< the request's version; the answer says HTTP/1.1 in any case
+  bool http11 = true;  ///< the request's version; the answer says HTTP/1.1 in any case
   bool keep_alive = true;
-  std::string_view date;    ///< IMF-fixdate
+  std::string_view date;  ///< IMF-fixdate
 };
 
 void append_head(std::string& to, const response& x, const head_options& how);

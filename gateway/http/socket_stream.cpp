@@ -22,8 +22,9 @@ io_result failed(io_status when_blocked, size_t done = 0) noexcept {
   return {io_status::error, done};
 }
 
-// Sends what `from` holds from byte `offset` on, in one record. The retry after a blocked SSL_write gathers the same bytes again,
-// perhaps with more behind them, which SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER allows.
+// Sends what `from` holds from byte `offset` on, in one record. The retry after a blocked SSL_write
+// gathers the same bytes again, perhaps with more behind them, which
+// SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER allows.
 size_t gather(std::span<const iovec> from, size_t offset, std::span<char> to) noexcept {
   size_t size = 0;
   for (auto& part : from) {

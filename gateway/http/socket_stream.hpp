@@ -14,7 +14,8 @@
 
 namespace kgents::gateway::http {
 
-/// With the executor's own type: asio's default one costs 40 bytes more per wait and an indirect call per event.
+/// With the executor's own type: asio's default erases it, for an indirect call per event and more
+/// memory per wait.
 using tcp_socket =
     boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
 
@@ -25,8 +26,8 @@ struct io_result {
   size_t bytes = 0;  ///< of `write`: also when the rest would block
 };
 
-/// A non-blocking socket, plain or TLS. Only tries; waiting is the connection's business, so that an idle connection has no
-/// buffer. Its thread only.
+/// A non-blocking socket, plain or TLS. Only tries; waiting is the connection's business, so that
+/// an idle connection has no buffer. Its thread only.
 class socket_stream {
 public:
   socket_stream(tcp_socket socket, tls_session tls) noexcept

@@ -8,9 +8,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
-#include <chrono>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -24,7 +24,8 @@
 
 #include "gateway/http/server.hpp"
 
-/// A server with a scripted application, and a client that says exactly what it is told, for the suites of this folder.
+/// A server with a scripted application, and a client that says exactly what it is told, for the
+/// suites of this folder.
 namespace kgents::gateway::http::testing {
 
 inline constexpr int patience_ms = 10'000;
@@ -171,7 +172,10 @@ struct scripted : application {
   std::function<void(std::shared_ptr<exchange>)> on_body;
 
   static response text(unsigned status, std::string body) {
-    return {.status = status, .content_type = "text/plain", .body = std::move(body), .header_lines = {}};
+    return {.status = status,
+            .content_type = "text/plain",
+            .body = std::move(body),
+            .header_lines = {}};
   }
   void head(std::shared_ptr<exchange> x) override {
     if (on_head)

@@ -9,7 +9,8 @@ namespace kgents::gateway::http {
 
 namespace {
 
-/// Connections pumped before other handlers get their turn: their events then ride in the writes of the rest.
+/// Connections pumped before other handlers get their turn: their events then ride in the writes of
+/// the rest.
 constexpr size_t pumped_at_once = 64;
 
 }  // namespace
@@ -59,7 +60,8 @@ void thread_state::close_idle() {
 }
 
 void thread_state::stop() {
-  // A callback of a closing connection may close its neighbour, so the list is walked from its head.
+  // A callback of a closing connection may close its neighbour, so the list is walked from its
+  // head.
   while (first_)
     first_->stop();
 }

@@ -24,10 +24,11 @@ struct server_state {
 
   const server_options options;
   application& app;
-  std::atomic<size_t> connections = 0;  ///< counted when accepted, before its thread has heard of it
+  std::atomic<size_t> connections =
+      0;  ///< counted when accepted, before its thread has heard of it
   std::atomic<size_t> streams = 0;
   std::atomic<size_t> sockets = 0;
-  std::atomic<bool> stopping = false;   ///< keep no connection alive after its answer
+  std::atomic<bool> stopping = false;  ///< keep no connection alive after its answer
 
   [[nodiscard]] std::shared_ptr<const tls_context> tls() const {
     const std::lock_guard lock{mutex_};
@@ -43,8 +44,9 @@ private:
   std::shared_ptr<const tls_context> tls_;
 };
 
-/// What the connections of one I/O thread share: buffers that are only used within one call, so that an idle connection has
-/// none, and the list of those that have something to write. Its thread only.
+/// What the connections of one I/O thread share: buffers that are only used within one call, so
+/// that an idle connection has none, and the list of those that have something to write. Its thread
+/// only.
 class thread_state : public std::enable_shared_from_this<thread_state> {
 public:
   thread_state(runtime::io_thread& t, std::shared_ptr<server_state> s)

@@ -24,7 +24,8 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_size,
   unsigned char* chosen = nullptr;
   if (SSL_select_next_proto(&chosen, out_size, ours, sizeof(ours) - 1, in, in_size) !=
       OPENSSL_NPN_NEGOTIATED)
-    return SSL_TLSEXT_ERR_ALERT_FATAL;  // RFC 7301 section 3.2: a client that offers only others is told so
+    return SSL_TLSEXT_ERR_ALERT_FATAL;  // RFC 7301 section 3.2: a client that offers only others is
+                                        // told so
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;
 }

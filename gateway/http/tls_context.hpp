@@ -14,8 +14,8 @@ struct free_tls_session {
 /// One connection's TLS state; null on plain connections.
 using tls_session = std::unique_ptr<ssl_st, free_tls_session>;
 
-/// Certificate, key and settings for the server side of TLS 1.2 and 1.3, ALPN http/1.1. Immutable: a reload makes a new one,
-/// connections keep theirs. Any thread.
+/// Certificate, key and settings for the server side of TLS 1.2 and 1.3, ALPN http/1.1. Immutable:
+/// a reload makes a new one, connections keep theirs. Any thread.
 class tls_context {
 public:
   /// Throws std::runtime_error that names the file and what is wrong with it.

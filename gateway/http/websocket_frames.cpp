@@ -39,7 +39,8 @@ bool valid_utf8(std::string_view text) noexcept {
       ++p;
       continue;
     }
-    // Unicode 15, table 3-7: the second byte excludes overlong forms, surrogates and what is beyond U+10FFFF.
+    // Unicode 15, table 3-7: the second byte excludes overlong forms, surrogates and what is beyond
+    // U+10FFFF.
     const unsigned first = *p;
     int more = 0;
     unsigned low = 0x80;
@@ -96,7 +97,8 @@ websocket_decoder::event websocket_decoder::next(std::string_view& in) {
   return take_payload(in) ? end_frame() : event::need_more;
 }
 
-// True when the header is complete; what is wrong in its first two bytes is refused without waiting for the rest.
+// True when the header is complete; what is wrong in its first two bytes is refused without waiting
+// for the rest.
 bool websocket_decoder::take_header(std::string_view& in) {
   const auto wanted = [this] {
     if (header_size_ < 2)

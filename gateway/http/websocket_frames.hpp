@@ -41,8 +41,9 @@ size_t put_frame_header(char* to, websocket_opcode opcode, size_t payload_bytes)
 
 [[nodiscard]] bool valid_utf8(std::string_view text) noexcept;
 
-/// Decodes a client's frames and puts messages together. Why not Beast's websocket stream: it sends one message per write,
-/// and a reader that lags must catch up in larger ones; it also holds 6 KB per idle connection (measured).
+/// Decodes a client's frames and puts messages together. Why not Beast's websocket stream: it sends
+/// one message per write, and a reader that lags must catch up in larger ones; it also holds 6 KB
+/// per idle connection (measured).
 class websocket_decoder {
 public:
   enum class event : uint8_t { need_more, message, ping, pong, close, failed };
@@ -80,7 +81,7 @@ private:
   bool in_frame_ = false;
   bool in_message_ = false;  // fragments of one have come
   bool is_control_ = false;
-  bool delivered_ = false;   // message_ was handed out
+  bool delivered_ = false;  // message_ was handed out
   bool done_ = false;
 };
 

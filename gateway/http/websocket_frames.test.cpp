@@ -39,12 +39,23 @@ std::string events(std::string_view bytes) {
       rest.remove_prefix(in.size());
       while (!in.empty())
         switch (x.next(in)) {
-          case event::need_more: break;
-          case event::message: heard += "m:" + std::string{x.payload()} + ";"; break;
-          case event::ping: heard += "ping:" + std::string{x.payload()} + ";"; break;
-          case event::pong: heard += "pong;"; break;
-          case event::close: heard += "close:" + std::to_string(x.code()) + ";"; break;
-          case event::failed: heard += "failed:" + std::to_string(x.code()) + ";"; break;
+          case event::need_more:
+            break;
+          case event::message:
+            heard += "m:" + std::string{x.payload()} + ";";
+            break;
+          case event::ping:
+            heard += "ping:" + std::string{x.payload()} + ";";
+            break;
+          case event::pong:
+            heard += "pong;";
+            break;
+          case event::close:
+            heard += "close:" + std::to_string(x.code()) + ";";
+            break;
+          case event::failed:
+            heard += "failed:" + std::to_string(x.code()) + ";";
+            break;
         }
     }
     if (expected.empty())
@@ -58,24 +69,26 @@ std::string events(std::string_view bytes) {
 
 CAF_TEST(messages whole and in fragments with control frames between) {
   CAF_CHECK_EQUAL(events(frame(0x81, "hello") + frame(0x81, "")), "m:hello;m:;");
-  CAF_CHECK_EQUAL(events(frame(0x01, "he") + frame(0x89, "beat") + frame(0x00, "l") + frame(0x8a, "") +
-                         frame(0x80, "lo") + frame(0x81, "next")),
+  CAF_CHECK_EQUAL(events(frame(0x01, "he") + frame(0x89, "beat") + frame(0x00, "l") +
+                         frame(0x8a, "") + frame(0x80, "lo") + frame(0x81, "next")),
                   "ping:beat;pong;m:hello;m:next;");
   const std::string middle(200, 'm');
   const std::string large(70000, 'l');
-  CAF_CHECK_EQUAL(events(frame(0x81, middle) + frame(0x81, large)), "m:" + middle + ";m:" + large + ";");
+  CAF_CHECK_EQUAL(events(frame(0x81, middle) + frame(0x81, large)),
+                  "m:" + middle + ";m:" + large + ";");
 }
 
 CAF_TEST(what breaks the protocol is 1002) {
   for (auto& bytes :
-       {frame(0x81, "x", false), frame(0x83, "x"), frame(0x8b, "x"), frame(0xc1, "x"), frame(0x91, "x"),
-        frame(0x09, "x"), frame(0x08, ""), frame(0x89, std::string(126, 'x')), frame(0x80, "x"),
-        frame(0x01, "a") + frame(0x81, "b"), frame(0x88, "x"), frame(0x88, "\x03\xe7"s),
-        frame(0x88, "\x03\xed"s), frame(0x88, "\x13\x88"s), frame(0x81, "short", true, 2)})
+       {frame(0x81, "x", false), frame(0x83, "x"), frame(0x8b, "x"), frame(0xc1, "x"),
+        frame(0x91, "x"), frame(0x09, "x"), frame(0x08, ""), frame(0x89, std::string(126, 'x')),
+        frame(0x80, "x"), frame(0x01, "a") + frame(0x81, "b"), frame(0x88, "x"),
+        frame(0x88, "\x03\xe7"s), frame(0x88, "\x03\xed"s), frame(0x88, "\x13\x88"s),
+        frame(0x81, "short", true, 2)})
     CAF_CHECK_EQUAL(events(bytes), "failed:1002;");
 }
 
-CAF_TEST(text must be UTF-8 and binary is not spoken) {
+CAF_TEST(text must be UTF - 8 and binary is not spoken) {
   CAF_CHECK_EQUAL(events(frame(0x81, "\xc3\x28")), "failed:1007;");
   CAF_CHECK_EQUAL(events(frame(0x01, "\xf0\x9f") + frame(0x80, "x")), "failed:1007;");
   CAF_CHECK_EQUAL(events(frame(0x01, "\xf0\x9f") + frame(0x80, "\x8c\x8a")), "m:\xf0\x9f\x8c\x8a;");
@@ -100,16 +113,22 @@ CAF_TEST(a message beyond the limit is 1009 before its bytes come) {
 }
 
 CAF_TEST(close frames say why) {
-  CAF_CHECK_EQUAL(events(frame(0x88, "\x03\xe8" "done"s) + frame(0x81, "late")), "close:1000;");
+  CAF_CHECK_EQUAL(events(frame(0x88,
+                               "\x03\xe8"
+                               "done"s) +
+                         frame(0x81, "late")),
+                  "close:1000;");
   CAF_CHECK_EQUAL(events(frame(0x88, "")), "close:1005;");
   CAF_CHECK_EQUAL(events(frame(0x88, "\x0f\xa1"s)), "close:4001;");
 }
 
-CAF_TEST(UTF-8 as Unicode has it) {
-  for (auto text : {"", "plain ascii, long enough for words", "\xc2\x80", "\xe0\xa0\x80", "\xed\x9f\xbf",
-                    "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "12345678\xc3\xa9"})
+CAF_TEST(UTF - 8 as Unicode has it) {
+  for (auto text :
+       {"", "plain ascii, long enough for words", "\xc2\x80", "\xe0\xa0\x80", "\xed\x9f\xbf",
+        "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "12345678\xc3\xa9"})
     CAF_CHECK(valid_utf8(text));
-  for (auto text : {"\x80", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xe2\x82",
-                    "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "1234567\xc3"})
+  for (auto text :
+       {"\x80", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xe2\x82",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "1234567\xc3"})
     CAF_CHECK(!valid_utf8(text));
 }

@@ -40,7 +40,8 @@ bool has_token(const request& x, std::string_view header, std::string_view token
 bool valid_key(std::string_view key) noexcept {
   return key.size() == 24 && key.ends_with("==") &&
          std::all_of(key.begin(), key.begin() + 22, [](char c) {
-           return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || c == '+' || c == '/';
+           return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || c == '+' ||
+                  c == '/';
          });
 }
 
@@ -92,7 +93,8 @@ void websocket_session::take(std::string_view& in) {
         break;
       case event::close:
         peer_closed_ = true;
-        close(decoder_.code() == websocket_code::none ? websocket_code::normal : decoder_.code(), {});
+        close(decoder_.code() == websocket_code::none ? websocket_code::normal : decoder_.code(),
+              {});
         break;
       case event::failed:
         close(decoder_.code(), {});
@@ -128,7 +130,8 @@ byte_source::state websocket_session::pull(write_batch& out) {
     if (!messages.empty()) {
       // One allocation for all headers of the batch.
       auto& texts = messages.pieces();
-      const auto headers = std::make_shared<std::string>(texts.size() * max_frame_header_bytes, '\0');
+      const auto headers =
+          std::make_shared<std::string>(texts.size() * max_frame_header_bytes, '\0');
       char* to = headers->data();
       for (auto& text : texts) {
         const size_t size = put_frame_header(to, websocket_opcode::text, text.bytes.size());

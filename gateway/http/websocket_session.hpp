@@ -20,15 +20,15 @@ struct handshake_refusal {
 /// `Sec-WebSocket-Accept` for a client's key (RFC 6455 section 4.2.2).
 [[nodiscard]] std::string websocket_accept(std::string_view key);
 
-/// One open WebSocket between its connection, which moves bytes, and its handler, which speaks messages: frames, pings,
-/// the close handshake. No I/O; on the connection's thread.
+/// One open WebSocket between its connection, which moves bytes, and its handler, which speaks
+/// messages: frames, pings, the close handshake. No I/O; on the connection's thread.
 class websocket_session {
 public:
   explicit websocket_session(std::shared_ptr<socket_handler> handler) noexcept
       : handler_{std::move(handler)} {}
 
-  /// Decodes and delivers; stops after some messages so that a flood is answered as it goes. What is left of `in` is to be
-  /// offered again after the next `pull`.
+  /// Decodes and delivers; stops after some messages so that a flood is answered as it goes. What
+  /// is left of `in` is to be offered again after the next `pull`.
   void take(std::string_view& in);
 
   /// Whole frames. `end`: the close frame is among them (or was sent), nothing follows.
@@ -55,7 +55,7 @@ private:
 
   std::shared_ptr<socket_handler> handler_;
   websocket_decoder decoder_;
-  std::string pong_;    // payload of the latest ping; RFC 6455 section 5.5.3 lets us answer only that
+  std::string pong_;  // payload of the latest ping; RFC 6455 section 5.5.3 lets us answer only that
   std::string reason_;
   uint16_t code_ = 0;
   uint8_t unanswered_pings_ = 0;
