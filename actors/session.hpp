@@ -77,6 +77,7 @@ private:
     std::shared_ptr<void> permit;
 
     // Of the running one:
+    size_t inherited = 0;       ///< chunks that an earlier activation made and this one goes on from
     caf::actor worker;          ///< the model call, if there is one
     uint32_t credit = 0;        ///< chunks it may still send
     uint32_t prompt_words = 0;  ///< what a canceled one is charged for its prompt

@@ -57,14 +57,16 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
     out.deliver(answer{std::move(here)});
     return;
   }
+  if (running_ && running_->id == ask.place.turn && ask.place.epoch < running_->epoch &&
+      ask.place.index >= static_cast<int64_t>(running_->inherited)) {
+    // Shown before it was durable (durability `memory`), and lost with its node: it is being said anew, maybe otherwise.
+    const auto last = static_cast<int64_t>(running_->inherited) - 1;
+    here.backlog.push_back(make_gap_event({ask.place.turn, running_->epoch, last}));
+    out.deliver(answer{std::move(here)});
+    return;
+  }
   if (const auto position = log_->behind(ask.place)) {
     here.position = *position;
-    const auto chunks = running_ && running_->id == ask.place.turn ? running_->answer.chunks() : 0;
-    // A cursor beyond what this node ever made: shown before it was durable, and lost with its node.
-    if (running_ && running_->id == ask.place.turn &&
-        ask.place.index >= static_cast<int64_t>(chunks) && !running_->finished)
-      here.backlog.push_back(make_gap_event(
-          {ask.place.turn, running_->epoch, static_cast<int64_t>(chunks) - 1}));
     out.deliver(answer{std::move(here)});
     return;
   }

@@ -277,6 +277,7 @@ void session::show_durable_part() {
       turn.answer.text += x->text;
       turn.answer.ends.push_back(static_cast<uint32_t>(turn.answer.text.size()));
     }
+  turn.inherited = turn.answer.chunks();
   services_->advanced(log_);
 }
 

@@ -61,7 +61,8 @@ test('the embedded provider: killed after 0, 1, 2 … 19 chunks and near the end
   assert.ok(expected.chunks >= 30, `${expected.chunks} chunks are enough to cut at 20 places`);
 
   const points = new Set();
-  for (const seen of [...Array(20).keys(), 25, expected.chunks - 15]) {
+  // A few more than 20: on a busy machine two chunks may come in one read, and a point then falls on its neighbour.
+  for (const seen of [...Array(20).keys(), 22, 25, 28, expected.chunks - 15]) {
     const tenant = await newTenant(db);
     const who = caller(server, tenant.key);
     const session = await who.session();
