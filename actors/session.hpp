@@ -40,7 +40,8 @@ struct session_services {
   /// True when the region has forgotten the idle entity, which must quit then.
   std::function<bool(const entity_id&, const caf::actor_addr&)> retire;
 
-  /// One running or waiting turn of the tenant: held until the turn ends. Null: the tenant has as many as its tier allows.
+  /// Held by a session while it has turns to run, which it does one at a time. Null: as many sessions of the tenant
+  /// answer as its tier allows.
   std::function<std::shared_ptr<void>(tenant_id)> turn_permit;
 
   /// A turn ended with this status and these tokens: metrics, the tenant's month.
@@ -74,7 +75,6 @@ private:
     std::string budget;
     api_key_id key;
     sql::chunked_text answer;  ///< what is in the log of it
-    std::shared_ptr<void> permit;
 
     // Of the running one:
     size_t inherited = 0;       ///< chunks that an earlier activation made and this one goes on from
@@ -108,8 +108,8 @@ private:
   void receive(send_message ask, promise<accepted> out);
   void begin_next();
   void begin(const send_message& ask, promise<accepted> out);
-  void begun(const send_message& ask, promise<accepted> out, sql::begun_turn x,
-             std::shared_ptr<void> permit);
+  void release_permit();
+  void begun(const send_message& ask, promise<accepted> out, sql::begun_turn x);
   void take_over(std::vector<sql::unfinished_turn> found);
   void run_next();
   void run();
@@ -149,6 +149,7 @@ private:
   std::list<turn_state> waiting_;
   std::list<std::function<void()>> beginnings_;  // messages to be stored, one at a time
   bool beginning_ = false;
+  std::shared_ptr<void> permit_;  // from the first message until nothing runs or waits
   bool claiming_ = false;
   std::vector<promise<canceled>> cancelers_;  // answered when the canceled turn has ended
   std::vector<std::function<void()>> when_running_;  // readers of a turn that is being taken over

@@ -69,8 +69,9 @@ void session::begin_next() {
 }
 
 void session::begin(const send_message& ask, promise<accepted> out) {
-  auto permit = services_->turn_permit(id_.tenant);
-  if (permit == nullptr) {
+  if (permit_ == nullptr)
+    permit_ = services_->turn_permit(id_.tenant);
+  if (permit_ == nullptr) {
     out.deliver(answer<accepted>{
         refusal{429, "Too many answers are being made for this tenant. Try again shortly.", 1,
                 "concurrency"}});
@@ -101,10 +102,10 @@ void session::begin(const send_message& ask, promise<accepted> out) {
   query.work.deadline = soon();
   runtime::run_query(
       this, services_->database, std::move(query),
-      [this, ask, out, permit = std::move(permit)](auto result) mutable {
+      [this, ask, out](auto result) mutable {
         beginning_ = false;
         if (auto* x = std::get_if<0>(&result)) {
-          begun(ask, out, std::move(*x), std::move(permit));
+          begun(ask, out, std::move(*x));
         } else {
           const auto& why = std::get<1>(result);
           // It may be stored although nobody will hear of it: then its turn runs, and is there when the client looks.
@@ -114,11 +115,16 @@ void session::begin(const send_message& ask, promise<accepted> out) {
           out.deliver(answer<accepted>{refused_by_database(why)});
         }
         begin_next();
+        release_permit();
       });
 }
 
-void session::begun(const send_message& ask, promise<accepted> out, sql::begun_turn x,
-                    std::shared_ptr<void> permit) {
+void session::release_permit() {
+  if (!running_ && !claiming_ && waiting_.empty() && !beginning_)
+    permit_.reset();
+}
+
+void session::begun(const send_message& ask, promise<accepted> out, sql::begun_turn x) {
   using kind = sql::begun_turn::kind;
   const auto refuse = [&](refusal why) { out.deliver(answer<accepted>{std::move(why)}); };
   switch (x.what) {
@@ -153,7 +159,6 @@ void session::begun(const send_message& ask, promise<accepted> out, sql::begun_t
   turn.mode = x.mode;
   turn.budget = ask.budget;
   turn.key = ask.key;
-  turn.permit = std::move(permit);
   out.deliver(answer{accepted{x.turn, x.message, x.epoch, false}});
   // Not before it is stored: a request that is refused, or repeated by its key, interrupts nothing.
   if (ask.if_busy == when_busy::interrupt)
@@ -185,6 +190,8 @@ void session::take_over(std::vector<sql::unfinished_turn> found) {
     turn.answer = std::move(x.answer);
     waiting_.push_back(std::move(turn));
   }
+  if (permit_ == nullptr && !waiting_.empty())
+    permit_ = services_->turn_permit(id_.tenant);  // counted if it can be; it runs in any case
   run_next();
 }
 
@@ -229,6 +236,7 @@ void session::run_next() {
       run();
     else
       run_next();  // it has ended elsewhere
+    release_permit();
   });
 }
 
@@ -491,6 +499,7 @@ void session::show_end(const sql::turn_end& end, const std::string& created_at) 
   for (auto& out : std::exchange(cancelers_, {}))
     out.deliver(answer{canceled{turn.id}});
   run_next();
+  release_permit();
 }
 
 /// False when nothing runs that could still be canceled.

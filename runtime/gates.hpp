@@ -17,7 +17,7 @@ namespace kgents::runtime {
 
 /// Concurrency of a tier (design.md section 10).
 struct concurrency_limits {
-  uint32_t turns = 4;      ///< running or waiting answers
+  uint32_t turns = 4;      ///< answers that are being made at once
   uint32_t streams = 100;  ///< open SSE and WebSocket connections
 };
 [[nodiscard]] concurrency_limits concurrency_of(std::string_view tier) noexcept;

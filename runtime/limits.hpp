@@ -41,8 +41,9 @@ inline constexpr size_t replay_turns = 16;
 
 /// A session without a turn or message for this long leaves memory (its state is in PostgreSQL already).
 inline constexpr auto passivate_after = 120s;
-/// Messages sent to one entity and not yet answered; beyond: 503.
-inline constexpr uint32_t entity_in_flight = 256;
+/// Messages sent to one entity and not yet answered; beyond: 503. A crowd of followers that reconnects at once asks one
+/// session for its place in one moment; a message in a mailbox takes some 200 bytes.
+inline constexpr uint32_t entity_in_flight = 4096;
 /// The same for a node: what two cores can answer within about a second.
 inline constexpr uint32_t node_in_flight = 20'000;
 /// A request to an entity that is not answered by then gets 504; PostgreSQL's own deadline is shorter.
