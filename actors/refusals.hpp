@@ -5,7 +5,8 @@
 
 namespace kgents::actors {
 
-/// How a failed transaction is answered: 503 when PostgreSQL is away or busy, 500 when it refused (which is logged).
+/// How a failed transaction is answered: 503 when PostgreSQL is away or busy, 500 when it refused
+/// (which is logged).
 [[nodiscard]] refusal refused_by_database(const sql::failure& why);
 
 }  // namespace kgents::actors

@@ -69,8 +69,7 @@ caf::behavior session::make_behavior() {
       },
       [this](turn_chunks& x) { chunks_arrived(x); },
       [this](turn_finished& x) {
-        if (running_ && running_->id == x.turn && running_->epoch == x.epoch &&
-            !running_->finished)
+        if (running_ && running_->id == x.turn && running_->epoch == x.epoch && !running_->finished)
           finish(std::move(x));
       },
       [this](runtime::log_committed) {
@@ -91,7 +90,8 @@ caf::behavior session::make_behavior() {
   };
 }
 
-/// Promises hold the actor that gave them: kept here, they would keep it, its log and its permits for good.
+/// Promises hold the actor that gave them: kept here, they would keep it, its log and its permits
+/// for good.
 void session::on_exit() {
   held_.clear();
   beginnings_.clear();
@@ -140,7 +140,8 @@ void session::not_loaded() {
   gone({503, "The database is out of reach. Try again shortly.", 1, "unavailable"});
 }
 
-/// There is nothing to serve: answers `why` to all who wait or come until the region has forgotten this activation.
+/// There is nothing to serve: answers `why` to all who wait or come until the region has forgotten
+/// this activation.
 void session::gone(refusal why) {
   phase_ = phase::missing;
   wrong_ = std::move(why);

@@ -40,8 +40,8 @@ struct session_services {
   /// True when the region has forgotten the idle entity, which must quit then.
   std::function<bool(const entity_id&, const caf::actor_addr&)> retire;
 
-  /// Held by a session while it has turns to run, which it does one at a time. Null: as many sessions of the tenant
-  /// answer as its tier allows.
+  /// Held by a session while it has turns to run, which it does one at a time. Null: as many
+  /// sessions of the tenant answer as its tier allows.
   std::function<std::shared_ptr<void>(tenant_id)> turn_permit;
 
   /// A turn ended with this status and these tokens: metrics, the tenant's month.
@@ -50,11 +50,13 @@ struct session_services {
 
 /// One chat session: its turns run one after the other, its events go into its log in one order.
 ///
-/// Everything it must not lose is in PostgreSQL before anybody hears of it; the actor itself may go at any time
-/// (passivation, crash, kill -9) and the next one goes on from there, unfinished turns included.
+/// Everything it must not lose is in PostgreSQL before anybody hears of it; the actor itself may go
+/// at any time (passivation, crash, kill -9) and the next one goes on from there, unfinished turns
+/// included.
 class session : public caf::event_based_actor {
 public:
-  session(caf::actor_config& config, entity_id id, std::shared_ptr<const session_services> services);
+  session(caf::actor_config& config, entity_id id,
+          std::shared_ptr<const session_services> services);
 
   const char* name() const override { return "session"; }
   caf::behavior make_behavior() override;
@@ -77,9 +79,9 @@ private:
     sql::chunked_text answer;  ///< what is in the log of it
 
     // Of the running one:
-    size_t inherited = 0;       ///< chunks that an earlier activation made and this one goes on from
-    caf::actor worker;          ///< the model call, if there is one
-    uint32_t credit = 0;        ///< chunks it may still send
+    size_t inherited = 0;  ///< chunks that an earlier activation made and this one goes on from
+    caf::actor worker;     ///< the model call, if there is one
+    uint32_t credit = 0;   ///< chunks it may still send
     uint32_t prompt_words = 0;  ///< what a canceled one is charged for its prompt
     bool cancel = false;        ///< asked for before it ran
     std::optional<turn_finished> finished;
@@ -144,20 +146,21 @@ private:
   sql::session_row row_;
   persona::soul_state soul_;
 
-  // A pointer and lists: an idle session, of which there are a hundred thousand, keeps nothing for turns.
+  // A pointer and lists: an idle session, of which there are a hundred thousand, keeps nothing for
+  // turns.
   std::unique_ptr<turn_state> running_;
   std::list<turn_state> waiting_;
   std::list<std::function<void()>> beginnings_;  // messages to be stored, one at a time
   bool beginning_ = false;
   std::shared_ptr<void> permit_;  // from the first message until nothing runs or waits
   bool claiming_ = false;
-  std::vector<promise<canceled>> cancelers_;  // answered when the canceled turn has ended
+  std::vector<promise<canceled>> cancelers_;         // answered when the canceled turn has ended
   std::vector<std::function<void()>> when_running_;  // readers of a turn that is being taken over
   std::vector<std::function<void()>> later_;
   bool looking_ = false;  // for turns whose storing had an unknown outcome
   refusal wrong_{503, "The session is not available. Try again.", 1, "unavailable"};
   bool removed_ = false;
-  uint32_t replays_ = 0;  // pages being read: the log keeps its ended turns meanwhile
+  uint32_t replays_ = 0;       // pages being read: the log keeps its ended turns meanwhile
   uint64_t ended_before_ = 0;  // log position behind the last ended turn
   std::chrono::steady_clock::time_point last_use_{};
 };

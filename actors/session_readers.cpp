@@ -59,7 +59,8 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
   }
   if (running_ && running_->id == ask.place.turn && ask.place.epoch < running_->epoch &&
       ask.place.index >= static_cast<int64_t>(running_->inherited)) {
-    // Shown before it was durable (durability `memory`), and lost with its node: it is being said anew, maybe otherwise.
+    // Shown before it was durable (durability `memory`), and lost with its node: it is being said
+    // anew, maybe otherwise.
     const auto last = static_cast<int64_t>(running_->inherited) - 1;
     here.backlog.push_back(make_gap_event({ask.place.turn, running_->epoch, last}));
     out.deliver(answer{std::move(here)});
@@ -79,7 +80,8 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
   for (const auto& x : waiting_)
     if (x.id == ask.place.turn) {
       if (ask.place.index > cursor::before_turn) {
-        // Taken over from an activation that had shown some of it: its place is known once that is in the log again.
+        // Taken over from an activation that had shown some of it: its place is known once that is
+        // in the log again.
         when_running_.push_back([this, ask, out] { place_reader(ask, out); });
         return;
       }
@@ -89,15 +91,16 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
     }
   auto query = sql::turns::locate(id_.tenant, key(), ask.place.turn);
   query.work.deadline = soon();
-  runtime::run_query(this, services_->database, std::move(query), [this, ask, out](auto result) mutable {
-    auto* place = std::get_if<0>(&result);
-    if (place == nullptr)
-      out.deliver(answer<runtime::attached>{refused_by_database(std::get<1>(result))});
-    else if (!*place)
-      out.deliver(answer<runtime::attached>{refusal{404, "Session not found", 0, ""}});
-    else
-      replay(ask, (*place)->seq, out);
-  });
+  runtime::run_query(
+      this, services_->database, std::move(query), [this, ask, out](auto result) mutable {
+        auto* place = std::get_if<0>(&result);
+        if (place == nullptr)
+          out.deliver(answer<runtime::attached>{refused_by_database(std::get<1>(result))});
+        else if (!*place)
+          out.deliver(answer<runtime::attached>{refusal{404, "Session not found", 0, ""}});
+        else
+          replay(ask, (*place)->seq, out);
+      });
 }
 
 /// What the log holds no more of the running turn, behind `after`: all of it has been shown.
@@ -116,35 +119,38 @@ void session::replay(const attach_reader& ask, sql::turn_seq from, promise<runti
   ++replays_;
   auto query = sql::turns::replay(id_.tenant, key(), from - 1, limits::replay_turns);
   query.work.deadline = soon();
-  runtime::run_query(this, services_->database, std::move(query), [this, ask, out](auto result) mutable {
-    --replays_;
-    auto* rows = std::get_if<0>(&result);
-    if (rows == nullptr) {
-      out.deliver(answer<runtime::attached>{refused_by_database(std::get<1>(result))});
-      return;
-    }
-    runtime::attached here;
-    here.log = log_;
-    // What is in the log and not in these rows began after the page was read: nothing of it is skipped.
-    here.position = log_->at().base;
-    for (const auto& row : *rows) {
-      const bool first = row.id == ask.place.turn;
-      if (ask.this_turn && !first)
-        break;
-      if (const auto held = first ? log_->behind(ask.place) : log_->first_of(row.id)) {
-        here.position = *held;  // from here on the log has it all
-        break;
-      }
-      if (!sql::ended(row.status)) {
-        // About to run here: it will come through the log. Or running, and its beginning is in the log no more.
-        if (running_ && running_->id == row.id && log_->held_from(row.id) > cursor::turn_event)
-          append_running(here.backlog, first ? ask.place.index : cursor::before_turn);
-        break;
-      }
-      append_events(here.backlog, row, first ? ask.place.index : cursor::before_turn);
-    }
-    out.deliver(answer{std::move(here)});
-  });
+  runtime::run_query(
+      this, services_->database, std::move(query), [this, ask, out](auto result) mutable {
+        --replays_;
+        auto* rows = std::get_if<0>(&result);
+        if (rows == nullptr) {
+          out.deliver(answer<runtime::attached>{refused_by_database(std::get<1>(result))});
+          return;
+        }
+        runtime::attached here;
+        here.log = log_;
+        // What is in the log and not in these rows began after the page was read: nothing of it is
+        // skipped.
+        here.position = log_->at().base;
+        for (const auto& row : *rows) {
+          const bool first = row.id == ask.place.turn;
+          if (ask.this_turn && !first)
+            break;
+          if (const auto held = first ? log_->behind(ask.place) : log_->first_of(row.id)) {
+            here.position = *held;  // from here on the log has it all
+            break;
+          }
+          if (!sql::ended(row.status)) {
+            // About to run here: it will come through the log. Or running, and its beginning is in
+            // the log no more.
+            if (running_ && running_->id == row.id && log_->held_from(row.id) > cursor::turn_event)
+              append_running(here.backlog, first ? ask.place.index : cursor::before_turn);
+            break;
+          }
+          append_events(here.backlog, row, first ? ask.place.index : cursor::before_turn);
+        }
+        out.deliver(answer{std::move(here)});
+      });
 }
 
 }  // namespace kgents::actors

@@ -48,7 +48,8 @@ persona::local_time utc_now() {
 }  // namespace
 
 void session::receive(send_message ask, promise<accepted> out) {
-  // A repeated request is answered by PostgreSQL: who asks again is owed the answer of before the closing.
+  // A repeated request is answered by PostgreSQL: who asks again is owed the answer of before the
+  // closing.
   if (row_.status == "closed" && ask.idempotency_key.empty()) {
     out.deliver(answer<accepted>{refusal{409, "Session is closed", 0, "session_closed"}});
     return;
@@ -57,8 +58,8 @@ void session::receive(send_message ask, promise<accepted> out) {
   begin_next();
 }
 
-/// One message is stored at a time: PostgreSQL would serialise them on the session's row anyway, and so their order here
-/// is their order there.
+/// One message is stored at a time: PostgreSQL would serialise them on the session's row anyway,
+/// and so their order here is their order there.
 void session::begin_next() {
   if (beginning_ || beginnings_.empty())
     return;
@@ -100,23 +101,23 @@ void session::begin(const send_message& ask, promise<accepted> out) {
   start.busy = ask.if_busy == when_busy::reject ? sql::if_busy::reject : sql::if_busy::queue;
   auto query = sql::turns::begin(id_.tenant, start);
   query.work.deadline = soon();
-  runtime::run_query(
-      this, services_->database, std::move(query),
-      [this, ask, out](auto result) mutable {
-        beginning_ = false;
-        if (auto* x = std::get_if<0>(&result)) {
-          begun(ask, out, std::move(*x));
-        } else {
-          const auto& why = std::get<1>(result);
-          // It may be stored although nobody will hear of it: then its turn runs, and is there when the client looks.
-          if (why.what == sql::failure::kind::unknown_outcome ||
-              why.what == sql::failure::kind::timeout)
-            look_again_later();
-          out.deliver(answer<accepted>{refused_by_database(why)});
-        }
-        begin_next();
-        release_permit();
-      });
+  runtime::run_query(this, services_->database, std::move(query),
+                     [this, ask, out](auto result) mutable {
+                       beginning_ = false;
+                       if (auto* x = std::get_if<0>(&result)) {
+                         begun(ask, out, std::move(*x));
+                       } else {
+                         const auto& why = std::get<1>(result);
+                         // It may be stored although nobody will hear of it: then its turn runs,
+                         // and is there when the client looks.
+                         if (why.what == sql::failure::kind::unknown_outcome ||
+                             why.what == sql::failure::kind::timeout)
+                           look_again_later();
+                         out.deliver(answer<accepted>{refused_by_database(why)});
+                       }
+                       begin_next();
+                       release_permit();
+                     });
 }
 
 void session::release_permit() {
@@ -133,8 +134,8 @@ void session::begun(const send_message& ask, promise<accepted> out, sql::begun_t
     case kind::closed:
       return refuse({409, "Session is closed", 0, "session_closed"});
     case kind::mismatch:
-      return refuse({422, "Idempotency-Key was used before with another request", 0,
-                     "idempotency_mismatch"});
+      return refuse(
+          {422, "Idempotency-Key was used before with another request", 0, "idempotency_mismatch"});
     case kind::busy:
       return refuse({409, "Session is busy", 0, "session_busy"});
     case kind::full:
@@ -172,7 +173,8 @@ void session::begun(const send_message& ask, promise<accepted> out, sql::begun_t
   }
 }
 
-/// Turns that are stored and that nobody here works on: after an activation, or when the outcome of storing one is unknown.
+/// Turns that are stored and that nobody here works on: after an activation, or when the outcome of
+/// storing one is unknown.
 void session::take_over(std::vector<sql::unfinished_turn> found) {
   for (auto& x : found) {
     const auto same = [&](const turn_state& y) { return y.id == x.id; };
@@ -268,8 +270,8 @@ void session::run() {
   }
 }
 
-/// Opens the turn in the log, or goes on in it: with a new activation the log may hold what was shown before, and what
-/// is durable beyond that is shown now.
+/// Opens the turn in the log, or goes on in it: with a new activation the log may hold what was
+/// shown before, and what is durable beyond that is shown now.
 void session::show_durable_part() {
   auto& turn = *running_;
   const auto shown = log_->shown_of(turn.id);
@@ -277,8 +279,9 @@ void session::show_durable_part() {
     log_->append_shown(make_turn_event(turn.id, turn.epoch, turn.message, turn.mode));
   const size_t have = shown.empty() ? 0 : static_cast<size_t>(shown.back()->place().index + 1);
   for (size_t i = have; i < turn.answer.chunks(); ++i)
-    log_->append_shown(make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
-                                        std::string{turn.answer.chunk(static_cast<chunk_index>(i))}));
+    log_->append_shown(
+        make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
+                         std::string{turn.answer.chunk(static_cast<chunk_index>(i))}));
   // Shown before it was durable (durability `memory`): the readers have it, so the answer keeps it.
   for (const auto& x : shown)
     if (x->place().index >= static_cast<int64_t>(turn.answer.chunks())) {
@@ -351,7 +354,8 @@ void session::chunks_arrived(turn_chunks& x) {
   const auto count = static_cast<uint32_t>(x.texts.size());
   running_->credit -= std::min(count, running_->credit);
   add_chunks(std::move(x.texts));
-  // Credit comes back when what was sent is committed: so PostgreSQL's pace reaches the provider's socket.
+  // Credit comes back when what was sent is committed: so PostgreSQL's pace reaches the provider's
+  // socket.
   if (running_->credit <= credit_low && !log_->want_commit())
     grant();
 }
@@ -435,9 +439,9 @@ void session::ended(sql::answer<sql::ended_turn> out, const sql::turn_end& end) 
     using kind = sql::failure::kind;
     turn.unsure = turn.unsure || why->what == kind::unknown_outcome || why->what == kind::timeout;
     if (why->what == kind::rejected)
-      log::error("the end of a turn was refused", {{"sqlstate", why->sqlstate},
-                                                   {"session_id", id_.key.text()},
-                                                   {"error", why->message}});
+      log::error(
+          "the end of a turn was refused",
+          {{"sqlstate", why->sqlstate}, {"session_id", id_.key.text()}, {"error", why->message}});
     later([this] { end_running(); });
     return;
   }
@@ -450,7 +454,8 @@ void session::ended(sql::answer<sql::ended_turn> out, const sql::turn_end& end) 
     fenced();
 }
 
-/// Refused as ended already, after an attempt whose outcome is unknown: that attempt may have been the one.
+/// Refused as ended already, after an attempt whose outcome is unknown: that attempt may have been
+/// the one.
 void session::ask_whether_ended(const sql::turn_end& end) {
   running_->ending = true;
   auto query = sql::turns::get(id_.tenant, key(), end.turn);

@@ -37,7 +37,8 @@ typename Inspector::result_type inspect(Inspector& f, idle_check&) {
   return f();
 }
 
-/// A whole answer is at most the largest tier's tokens; 16 bytes a token are more than any language takes.
+/// A whole answer is at most the largest tier's tokens; 16 bytes a token are more than any language
+/// takes.
 constexpr size_t max_answer_bytes = 8'000 * 16;
 
 persona::local_time utc_now() {
@@ -116,11 +117,12 @@ void soul::ask_model(persona::model_request ask, model_done done) {
   prompt.deep = ask.deep;
   prompt.temperature = ask.temperature;
   prompt.max_tokens = ask.max_tokens;
-  services_->ask(std::move(prompt), max_answer_bytes,
-                 [self = caf::actor_cast<caf::actor>(this), ticket](llm::collect_result x) {
-                   caf::anon_send(self, soul_model_answer{ticket, std::make_shared<llm::collect_result>(
-                                                                      std::move(x))});
-                 });
+  services_->ask(
+      std::move(prompt), max_answer_bytes,
+      [self = caf::actor_cast<caf::actor>(this), ticket](llm::collect_result x) {
+        caf::anon_send(
+            self, soul_model_answer{ticket, std::make_shared<llm::collect_result>(std::move(x))});
+      });
 }
 
 void soul::dialogue(const soul_dialogue& ask, promise out) {
@@ -134,11 +136,11 @@ void soul::dialogue(const soul_dialogue& ask, promise out) {
   auto plan = persona::plan_reply(request, state_);
 
   auto finish = [this, key = ask.key, out](persona::reply_plan done, std::string text,
-                                                 const llm::usage& tokens, bool asked) mutable {
-    const auto result = persona::finish(
-        std::move(done), state_, std::move(text),
-        asked ? std::optional{tokens.tokens_in + tokens.tokens_out} : std::nullopt,
-        std::chrono::system_clock::now());
+                                           const llm::usage& tokens, bool asked) mutable {
+    const auto result =
+        persona::finish(std::move(done), state_, std::move(text),
+                        asked ? std::optional{tokens.tokens_in + tokens.tokens_out} : std::nullopt,
+                        std::chrono::system_clock::now());
     json::object body{{"response", result.response},
                       {"mode", persona::name(result.used)},
                       {"eigenvectors", state_.axes.values()},
@@ -153,15 +155,15 @@ void soul::dialogue(const soul_dialogue& ask, promise out) {
     return;
   }
   auto question = *plan.question();
-  ask_model(std::move(question),
-            [plan = std::move(plan), finish = std::move(finish), out](llm::collect_result result) mutable {
-              if (auto* wrong = std::get_if<llm::failure>(&result)) {
-                out.deliver(answer<soul_answer>{refused_by_model(*wrong)});
-                return;
-              }
-              auto& got = std::get<llm::collected>(result);
-              finish(std::move(plan), std::move(got.text), got.end.tokens, true);
-            });
+  ask_model(std::move(question), [plan = std::move(plan), finish = std::move(finish),
+                                  out](llm::collect_result result) mutable {
+    if (auto* wrong = std::get_if<llm::failure>(&result)) {
+      out.deliver(answer<soul_answer>{refused_by_model(*wrong)});
+      return;
+    }
+    auto& got = std::get<llm::collected>(result);
+    finish(std::move(plan), std::move(got.text), got.end.tokens, true);
+  });
 }
 
 void soul::govern(const soul_governance& ask, promise out) {
@@ -172,12 +174,10 @@ void soul::govern(const soul_governance& ask, promise out) {
   request.token_id = persona::governance_token(ask.user, ask.action);
 
   auto finish = [this, request, key = ask.key, out](const persona::verdict& x,
-                                                          const llm::usage& tokens) mutable {
-    services_->audit(id_.tenant,
-                     persona::audit_of(request, x, std::chrono::system_clock::now()));
+                                                    const llm::usage& tokens) mutable {
+    services_->audit(id_.tenant, persona::audit_of(request, x, std::chrono::system_clock::now()));
     const auto used = tokens.tokens_in + tokens.tokens_out;
-    charge(key, "/v1/soul/governance", tokens, out,
-           json::serialize(persona::http_body(x, used)));
+    charge(key, "/v1/soul/governance", tokens, out, json::serialize(persona::http_body(x, used)));
   };
   if (const auto danger = persona::evaluate_danger(request)) {
     finish(*danger, {});

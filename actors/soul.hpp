@@ -68,8 +68,8 @@ struct soul_services {
   std::function<void(tenant_id, const persona::audit_entry&)> audit;
 };
 
-/// The soul behind `/v1/soul/*` of one user of a tenant: its mode and counters. What is said there is not stored, only
-/// what it cost.
+/// The soul behind `/v1/soul/*` of one user of a tenant: its mode and counters. What is said there
+/// is not stored, only what it cost.
 class soul : public caf::event_based_actor {
 public:
   soul(caf::actor_config& config, entity_id id, std::shared_ptr<const soul_services> services);

@@ -19,9 +19,7 @@ typename Inspector::result_type inspect(Inspector& f, idle_check&) {
 /// Longer than a key stays cached, so a gate outlives the cached copies that use it.
 constexpr auto check_every = std::chrono::minutes{10};
 
-auto wall() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
+auto wall() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
 runtime::key_limits limits_of(const sql::resolved_key& x) {
   return {x.requests_per_minute, x.burst, x.requests_per_hour, x.operations_per_day,
@@ -46,22 +44,22 @@ caf::behavior tenant::make_behavior() {
         }
         auto query = sql::tenants::get(id_.tenant);
         query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
-        runtime::run_query(this, services_->database, std::move(query),
-                           [this, key = x.key, out](auto result) mutable {
-                             auto* row = std::get_if<0>(&result);
-                             if (row == nullptr)
-                               out.deliver(
-                                   answer<key_lease>{refused_by_database(std::get<1>(result))});
-                             else if (!*row)
-                               out.deliver(answer<key_lease>{
-                                   refusal{401, "Tenant context required", 0, ""}});
-                             else
-                               fill(*key, **row, out);
-                           });
+        runtime::run_query(
+            this, services_->database, std::move(query),
+            [this, key = x.key, out](auto result) mutable {
+              auto* row = std::get_if<0>(&result);
+              if (row == nullptr)
+                out.deliver(answer<key_lease>{refused_by_database(std::get<1>(result))});
+              else if (!*row)
+                out.deliver(answer<key_lease>{refusal{401, "Tenant context required", 0, ""}});
+              else
+                fill(*key, **row, out);
+            });
         return out;
       },
       [this](idle_check) {
-        // A gate that only we hold is nobody's: a key that comes back is counted from PostgreSQL again.
+        // A gate that only we hold is nobody's: a key that comes back is counted from PostgreSQL
+        // again.
         std::erase_if(keys_, [](const auto& x) { return x.second.use_count() == 1; });
         if (keys_.empty() && services_->retire(id_, address()))
           quit();
@@ -88,11 +86,11 @@ void tenant::fill(const sql::resolved_key& key, const sql::tenant_row& row, prom
           month = std::make_shared<runtime::month_tokens>();
           month->set(used->tokens_month, wall());
         }
-        keys_.try_emplace(key.key, std::make_shared<runtime::key_gate>(
-                                       limits_of(key),
-                                       runtime::key_gate::usage{used->operations_today,
-                                                                used->tokens_today},
-                                       std::move(month), wall()));
+        keys_.try_emplace(key.key,
+                          std::make_shared<runtime::key_gate>(
+                              limits_of(key),
+                              runtime::key_gate::usage{used->operations_today, used->tokens_today},
+                              std::move(month), wall()));
         opened(key, out);
       });
 }

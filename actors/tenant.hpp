@@ -17,7 +17,8 @@
 
 namespace kgents::actors {
 
-/// A connection has seen this key of the tenant for the first time, or again after its cached copy grew old.
+/// A connection has seen this key of the tenant for the first time, or again after its cached copy
+/// grew old.
 /// -> answer<key_lease>. Node-local.
 struct open_key {
   std::shared_ptr<const sql::resolved_key> key;
@@ -42,8 +43,9 @@ struct tenant_services {
   std::function<bool(const entity_id&, const caf::actor_addr&)> retire;
 };
 
-/// One tenant: the authority for its keys' limits. Gates are filled from PostgreSQL when a key is first seen and kept
-/// while the tenant is in memory, so that a cached key that is looked up again goes on counting where it was.
+/// One tenant: the authority for its keys' limits. Gates are filled from PostgreSQL when a key is
+/// first seen and kept while the tenant is in memory, so that a cached key that is looked up again
+/// goes on counting where it was.
 class tenant : public caf::event_based_actor {
 public:
   tenant(caf::actor_config& config, entity_id id, std::shared_ptr<const tenant_services> services);

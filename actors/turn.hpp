@@ -10,9 +10,9 @@
 
 namespace kgents::actors {
 
-/// One running answer: a model call and its stream, on the I/O thread of the provider's socket, so that a chunk reaches
-/// this actor without a hop. Sends its session `turn_chunks` under the credit it is given and at last one
-/// `turn_finished`; ends when the session does.
+/// One running answer: a model call and its stream, on the I/O thread of the provider's socket, so
+/// that a chunk reaches this actor without a hop. Sends its session `turn_chunks` under the credit
+/// it is given and at last one `turn_finished`; ends when the session does.
 class turn : public runtime::pinned_actor {
 public:
   struct task {

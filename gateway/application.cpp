@@ -42,11 +42,16 @@ presented credentials(const http::request& in, const route& to) {
 
 bool has_scope(const sql::key_scopes& have, scope needs) {
   switch (needs) {
-    case scope::none: return true;
-    case scope::read: return have.read;
-    case scope::write: return have.write;
-    case scope::admin: return have.admin;
-    case scope::billing: return have.billing;
+    case scope::none:
+      return true;
+    case scope::read:
+      return have.read;
+    case scope::write:
+      return have.write;
+    case scope::admin:
+      return have.admin;
+    case scope::billing:
+      return have.billing;
   }
   return false;
 }
@@ -60,9 +65,7 @@ bool visible_ascii(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
-auto wall() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
+auto wall() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
 }  // namespace
 
@@ -105,7 +108,8 @@ bool application::find(call& c) {
   }
   if (allowed.find("GET") != std::string::npos)
     allowed += ", HEAD";
-  c.reply(405, R"({"detail":"Method Not Allowed"})", "application/json", "Allow: " + allowed + "\r\n");
+  c.reply(405, R"({"detail":"Method Not Allowed"})", "application/json",
+          "Allow: " + allowed + "\r\n");
   return false;
 }
 
@@ -160,8 +164,10 @@ void application::head(std::shared_ptr<http::exchange> x) {
 void application::authenticate(const call_ptr& c) {
   auto shown = credentials(c->x->in(), *c->to);
   if (!shown.any) {
-    c->reply(401, R"({"detail":"API key required. Provide via X-API-Key header or api_key query param."})",
-             "application/json", "WWW-Authenticate: Bearer\r\n");
+    c->reply(
+        401,
+        R"({"detail":"API key required. Provide via X-API-Key header or api_key query param."})",
+        "application/json", "WWW-Authenticate: Bearer\r\n");
     return;
   }
   if (auto known = at_.auth.cached(shown.key)) {
@@ -245,9 +251,9 @@ bool application::limited(const call_ptr& c) {
     return true;
   };
   if (const auto x = gate.request(std::chrono::steady_clock::now(), wall()); !x.allowed) {
-    const auto text = x.hourly ? std::to_string(key.requests_per_hour) + " requests per hour allowed."
-                               : std::to_string(key.requests_per_minute) +
-                                     " requests per minute allowed.";
+    const auto text =
+        x.hourly ? std::to_string(key.requests_per_hour) + " requests per hour allowed."
+                 : std::to_string(key.requests_per_minute) + " requests per minute allowed.";
     return refuse("l1", "Rate limit exceeded. " + text, std::max(1u, x.retry_after_seconds),
                   "rate_limited");
   }
@@ -287,13 +293,21 @@ void application::answered(const http::exchange& x, unsigned status) {
   const auto route = c->to != nullptr ? c->to->path : std::string_view{"unmatched"};
   if (c->who != nullptr)
     log::write(level, "request",
-               {{"request_id", c->request_id}, {"method", c->x->in().method}, {"route", route},
-                {"status", status}, {"duration_ms", ms}, {"tenant_id", c->tenant().text()},
-                {"user_id", c->who->key.user_ref}, {"key_prefix", c->who->key.prefix}});
+               {{"request_id", c->request_id},
+                {"method", c->x->in().method},
+                {"route", route},
+                {"status", status},
+                {"duration_ms", ms},
+                {"tenant_id", c->tenant().text()},
+                {"user_id", c->who->key.user_ref},
+                {"key_prefix", c->who->key.prefix}});
   else
     log::write(level, "request",
-               {{"request_id", c->request_id}, {"method", c->x->in().method}, {"route", route},
-                {"status", status}, {"duration_ms", ms}});
+               {{"request_id", c->request_id},
+                {"method", c->x->in().method},
+                {"route", route},
+                {"status", status},
+                {"duration_ms", ms}});
 }
 
 }  // namespace kgents::gateway

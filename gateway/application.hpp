@@ -7,8 +7,9 @@
 
 namespace kgents::gateway {
 
-/// The HTTP application of a node: finds the route, authenticates, validates, limits, and hands the call to its handler.
-/// The order of the checks is http-api.md 1.7's; the first that fails decides the answer.
+/// The HTTP application of a node: finds the route, authenticates, validates, limits, and hands the
+/// call to its handler. The order of the checks is http-api.md 1.7's; the first that fails decides
+/// the answer.
 class application : public http::application {
 public:
   explicit application(node& n);

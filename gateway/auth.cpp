@@ -15,9 +15,7 @@ using clock = std::chrono::steady_clock;
 
 namespace {
 
-refusal unknown_key() {
-  return {401, "Invalid API key. Please check your credentials.", 0, ""};
-}
+refusal unknown_key() { return {401, "Invalid API key. Please check your credentials.", 0, ""}; }
 
 }  // namespace
 
@@ -95,9 +93,9 @@ void authenticator::resolve(runtime::io_thread& thread, std::string key,
             who->fresh_until = clock::now() + limits::key_cache_ttl;
             if (key->expires_at) {
               const auto left = *key->expires_at - std::chrono::system_clock::now();
-              who->fresh_until = std::min(
-                  who->fresh_until,
-                  clock::now() + std::chrono::duration_cast<clock::duration>(left));
+              who->fresh_until =
+                  std::min(who->fresh_until,
+                           clock::now() + std::chrono::duration_cast<clock::duration>(left));
             }
             remember(x, who);
             done(credential_ptr{std::move(who)});
@@ -110,7 +108,8 @@ void authenticator::remember(const hash& x, credential_ptr who) {
   auto& p = part_of(x);
   std::lock_guard guard{p.mutex};
   if (p.found.size() >= limits::key_cache_entries / parts) {
-    std::erase_if(p.found, [now = clock::now()](const auto& e) { return e.second->fresh_until <= now; });
+    std::erase_if(p.found,
+                  [now = clock::now()](const auto& e) { return e.second->fresh_until <= now; });
     if (p.found.size() >= limits::key_cache_entries / parts)
       p.found.erase(p.found.begin());
   }

@@ -26,16 +26,19 @@ struct credential {
 };
 using credential_ptr = std::shared_ptr<const credential>;
 
-/// What was presented, from `X-API-Key`, `Authorization: Bearer`, or `?api_key=` where it is allowed.
+/// What was presented, from `X-API-Key`, `Authorization: Bearer`, or `?api_key=` where it is
+/// allowed.
 struct presented {
   bool any = false;
   std::string key;
 };
 
-/// Turns presented keys into credentials: a cache of hashes in front of `kg.resolve_api_key` and the tenant's actor.
+/// Turns presented keys into credentials: a cache of hashes in front of `kg.resolve_api_key` and
+/// the tenant's actor.
 ///
-/// The plaintext is hashed and dropped; the cache never holds it. Found keys stay 30 s, unknown ones 5 s; each part has
-/// a bound, and a flood of unknown keys evicts only unknown ones. Any thread; `done` comes on the asking I/O thread.
+/// The plaintext is hashed and dropped; the cache never holds it. Found keys stay 30 s, unknown
+/// ones 5 s; each part has a bound, and a flood of unknown keys evicts only unknown ones. Any
+/// thread; `done` comes on the asking I/O thread.
 class authenticator {
 public:
   authenticator(sql::pool& pool, runtime::ports& ports, const runtime::secret& pepper);

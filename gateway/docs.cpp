@@ -20,7 +20,8 @@ std::string source_of(std::string_view text) {
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
   unsigned char encoded[4 * ((SHA256_DIGEST_LENGTH + 2) / 3) + 1];
   const int size = EVP_EncodeBlock(encoded, digest, SHA256_DIGEST_LENGTH);
-  return "'sha256-" + std::string(reinterpret_cast<char*>(encoded), static_cast<size_t>(size)) + "'";
+  return "'sha256-" + std::string(reinterpret_cast<char*>(encoded), static_cast<size_t>(size)) +
+         "'";
 }
 
 }  // namespace

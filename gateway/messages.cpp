@@ -95,9 +95,8 @@ std::variant<send_message, refusal> make_message(const json::object& body, const
   out.cancel_on_disconnect = disconnect == "cancel";
   if (!disconnect.empty() && disconnect != "continue" && disconnect != "cancel")
     return bad("on_disconnect", disconnect, "continue, cancel");
-  if (idempotency_key.size() > 255 ||
-      !std::all_of(idempotency_key.begin(), idempotency_key.end(),
-                   [](char c) { return c >= 0x20 && c < 0x7f; }))
+  if (idempotency_key.size() > 255 || !std::all_of(idempotency_key.begin(), idempotency_key.end(),
+                                                   [](char c) { return c >= 0x20 && c < 0x7f; }))
     return bad("Idempotency-Key", "", "1 to 255 visible ASCII characters");
   const auto budget = persona::session_budget(who.key.tier);
   out.budget = persona::name(budget);

@@ -16,10 +16,11 @@
 
 namespace kgents::gateway {
 
-/// Whether the database can be used, as last seen; kept by a probe so that /ready costs no round trip.
+/// Whether the database can be used, as last seen; kept by a probe so that /ready costs no round
+/// trip.
 struct readiness {
   std::atomic<bool> database{false};
-  std::atomic<bool> draining{false};   ///< streams end at the next pause between turns
+  std::atomic<bool> draining{false};    ///< streams end at the next pause between turns
   std::atomic<bool> drain_over{false};  ///< and now in mid-answer too
 };
 

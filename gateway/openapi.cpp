@@ -20,8 +20,8 @@ json::object content(std::string_view type, json::value shape) {
 
 json::object problem(std::string_view description) {
   return {{"description", description},
-          {"content", content("application/json",
-                              json::object{{"$ref", "#/components/schemas/Problem"}})}};
+          {"content",
+           content("application/json", json::object{{"$ref", "#/components/schemas/Problem"}})}};
 }
 
 /// POST /v1/kgent/sessions/{id}/messages -> post_v1_kgent_sessions_id_messages
@@ -57,12 +57,12 @@ json::array parameters_of(const route& r) {
                                {"description", f.meaning},
                                {"schema", to_json_schema(f)}});
   if (r.metered && r.body != nullptr)
-    out.push_back(json::object{
-        {"name", "Idempotency-Key"},
-        {"in", "header"},
-        {"required", false},
-        {"description", "The same key again joins what the first request started."},
-        {"schema", json::object{{"type", "string"}, {"maxLength", 255}}}});
+    out.push_back(
+        json::object{{"name", "Idempotency-Key"},
+                     {"in", "header"},
+                     {"required", false},
+                     {"description", "The same key again joins what the first request started."},
+                     {"schema", json::object{{"type", "string"}, {"maxLength", 255}}}});
   return out;
 }
 
@@ -103,8 +103,8 @@ json::object operation(const route& r) {
   if (auto parameters = parameters_of(r); !parameters.empty())
     out["parameters"] = std::move(parameters);
   if (r.body != nullptr)
-    out["requestBody"] =
-        json::object{{"required", true}, {"content", content("application/json", reference(*r.body))}};
+    out["requestBody"] = json::object{{"required", true},
+                                      {"content", content("application/json", reference(*r.body))}};
   if (r.who == access::open)
     out["security"] = json::array{};
   return out;
@@ -116,7 +116,8 @@ json::object document() {
       {"Problem",
        json::object{{"type", "object"},
                     {"properties",
-                     json::object{{"detail", json::object{{"type", json::array{"string", "array", "object"}}}}}},
+                     json::object{{"detail", json::object{{"type", json::array{"string", "array",
+                                                                               "object"}}}}}},
                     {"required", json::array{"detail"}}}}};
   for (const auto& r : all_routes()) {
     auto& path = paths[r.path];

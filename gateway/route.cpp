@@ -15,9 +15,7 @@ void append_number(std::string& out, std::string_view name, uint64_t value) {
   out += "\r\n";
 }
 
-auto wall() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
+auto wall() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
 /// What the key has left (http-api.md 1.3).
 void append_limits(std::string& out, const credential& who) {
@@ -27,8 +25,9 @@ void append_limits(std::string& out, const credential& who) {
   append_number(out, "X-RateLimit-Limit", limit);
   append_number(out, "X-RateLimit-Remaining",
                 limit > x.used.operations_today ? limit - x.used.operations_today : 0);
-  append_number(out, "X-RateLimit-Reset",
-                static_cast<uint64_t>(now.time_since_epoch().count()) + runtime::until_midnight(now));
+  append_number(
+      out, "X-RateLimit-Reset",
+      static_cast<uint64_t>(now.time_since_epoch().count()) + runtime::until_midnight(now));
   append_number(out, "X-RateLimit-Limit-Minute", x.limits.requests_per_minute);
   append_number(out, "X-RateLimit-Remaining-Minute", x.left_this_minute);
   append_number(out, "X-RateLimit-Requests-Today", x.used.operations_today);
@@ -125,7 +124,8 @@ std::optional<uuid> id_segment(const call_ptr& c, size_t i, std::string_view wha
 std::span<const route> all_routes() {
   static const std::vector<route> all = [] {
     std::vector<route> out;
-    for (auto part : {system_routes(), session_routes(), turn_routes(), soul_routes(), agentese_routes()})
+    for (auto part :
+         {system_routes(), session_routes(), turn_routes(), soul_routes(), agentese_routes()})
       out.insert(out.end(), part.begin(), part.end());
     return out;
   }();

@@ -22,14 +22,15 @@ struct call;
 using call_ptr = std::shared_ptr<call>;
 
 enum class access : uint8_t {
-  open,   ///< no credential; neither counted nor limited
-  key,    ///< a key in a header
+  open,       ///< no credential; neither counted nor limited
+  key,        ///< a key in a header
   query_key,  ///< or as ?api_key=, for browsers' event sources and sockets
 };
 
 enum class scope : uint8_t { none, read, write, admin, billing };
 
-/// One line of the one table: router, scope check, validation, OpenAPI and metric labels come from it.
+/// One line of the one table: router, scope check, validation, OpenAPI and metric labels come from
+/// it.
 struct route {
   std::string_view method;
   std::string_view path;  ///< `{name}` stands for one segment; ids are checked to be uuids (400)
@@ -38,7 +39,7 @@ struct route {
   access who = access::key;
   scope needs = scope::none;
   std::string_view refusal_text{};  ///< the 403's detail when the scope is missing
-  bool metered = false;           ///< counts against the operations of the day
+  bool metered = false;             ///< counts against the operations of the day
   const schema* body = nullptr;
   std::span<const field> query{};
   std::string_view answer_type = "application/json";
@@ -51,7 +52,7 @@ struct route {
 struct call : std::enable_shared_from_this<call> {
   node& at;
   std::shared_ptr<http::exchange> x;
-  const route* to = nullptr;   ///< null: unmatched
+  const route* to = nullptr;  ///< null: unmatched
   runtime::route_probe* probe = nullptr;
   credential_ptr who;
   std::vector<std::string> segments;  ///< what stood for the `{…}` of the path, decoded
@@ -88,11 +89,13 @@ struct call : std::enable_shared_from_this<call> {
                            });
   }
 
-  /// Runs a query on the pool and continues on this thread; refuses the call with 503 when it fails.
+  /// Runs a query on the pool and continues on this thread; refuses the call with 503 when it
+  /// fails.
   template <class T, class F>
   void query_database(sql::query<T> what, F done);
 
-  [[nodiscard]] std::string_view text_of(std::string_view member) const;  ///< "" when null or absent
+  [[nodiscard]] std::string_view text_of(
+      std::string_view member) const;  ///< "" when null or absent
 };
 
 /// The id in segment `i`; refuses the call with 400 when it is none.

@@ -19,25 +19,36 @@ constexpr size_t max_json_depth = 64;
 
 std::string_view type_error(value_type x) {
   switch (x) {
-    case value_type::string: return "string_type";
-    case value_type::integer: return "int_type";
-    case value_type::number: return "float_type";
-    case value_type::boolean: return "bool_parsing";
-    case value_type::object: return "dict_type";
-    case value_type::array: return "list_type";
+    case value_type::string:
+      return "string_type";
+    case value_type::integer:
+      return "int_type";
+    case value_type::number:
+      return "float_type";
+    case value_type::boolean:
+      return "bool_parsing";
+    case value_type::object:
+      return "dict_type";
+    case value_type::array:
+      return "list_type";
   }
   return "value_error";
 }
 
 std::string_view type_message(value_type x) {
   switch (x) {
-    case value_type::string: return "Input should be a valid string";
-    case value_type::integer: return "Input should be a valid integer";
-    case value_type::number: return "Input should be a valid number";
+    case value_type::string:
+      return "Input should be a valid string";
+    case value_type::integer:
+      return "Input should be a valid integer";
+    case value_type::number:
+      return "Input should be a valid number";
     case value_type::boolean:
       return "Input should be a valid boolean, unable to interpret input";
-    case value_type::object: return "Input should be a valid dictionary";
-    case value_type::array: return "Input should be a valid list";
+    case value_type::object:
+      return "Input should be a valid dictionary";
+    case value_type::array:
+      return "Input should be a valid list";
   }
   return "Input is not valid";
 }
@@ -135,8 +146,8 @@ void fill_default(const field& f, json::object& out) {
 void add_violation(violations& out, std::string_view type, json::array where,
                    std::string_view message, json::value input, json::object context) {
   keep_finite(input);
-  json::object entry{{"type", type}, {"loc", std::move(where)}, {"msg", message},
-                     {"input", std::move(input)}};
+  json::object entry{
+      {"type", type}, {"loc", std::move(where)}, {"msg", message}, {"input", std::move(input)}};
   if (!context.empty())
     entry["ctx"] = std::move(context);
   out.emplace_back(std::move(entry));
@@ -180,8 +191,7 @@ json::object parse_body(const schema& shape, std::string_view text, violations& 
   json::stream_parser parser{{}, options};
   json::error_code error;
   const auto read = parser.write_some(text.data(), text.size(), error);
-  if (!error && parser.done() &&
-      text.find_first_not_of(" \t\r\n", read) != std::string_view::npos)
+  if (!error && parser.done() && text.find_first_not_of(" \t\r\n", read) != std::string_view::npos)
     error = json::error::extra_data;
   if (!error && !parser.done())
     parser.finish(error);
@@ -243,8 +253,7 @@ json::object parse_query(std::span<const field> fields, std::string_view query, 
     json::value value = json::string(*text);
     if (f.type == value_type::integer) {
       int64_t number = 0;
-      const auto [end, error] =
-          std::from_chars(text->data(), text->data() + text->size(), number);
+      const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
       if (error != std::errc{} || end != text->data() + text->size()) {
         add_violation(wrong, "int_parsing", where,
                       "Input should be a valid integer, unable to parse string as an integer",

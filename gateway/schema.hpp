@@ -7,7 +7,8 @@
 #include <span>
 #include <string_view>
 
-/// Shapes of bodies and query strings: one description gives the 422 answers and the OpenAPI document.
+/// Shapes of bodies and query strings: one description gives the 422 answers and the OpenAPI
+/// document.
 namespace kgents::gateway {
 
 enum class value_type : uint8_t { string, integer, number, boolean, object, array };
@@ -21,9 +22,9 @@ struct field {
   std::string_view meaning{};
   std::optional<int64_t> least{};  ///< numbers: value
   std::optional<int64_t> most{};
-  bool clamp = false;            ///< outside `most`: the bound is taken instead of a 422
+  bool clamp = false;  ///< outside `most`: the bound is taken instead of a 422
   std::span<const std::string_view> one_of{};  ///< for the document; handlers decide (400, not 422)
-  size_t max_bytes = 0;          ///< strings: longer ones are a 422; 0: the body's own limit
+  size_t max_bytes = 0;  ///< strings: longer ones are a 422; 0: the body's own limit
 };
 
 struct schema {
@@ -51,8 +52,8 @@ void add_violation(violations& out, std::string_view type, boost::json::array wh
                    std::string_view message, boost::json::value input,
                    boost::json::object context = {});
 
-/// The value of one parameter of a raw query string, decoded, or as it is when an escape is malformed;
-/// none when absent.
+/// The value of one parameter of a raw query string, decoded, or as it is when an escape is
+/// malformed; none when absent.
 [[nodiscard]] std::optional<std::string> query_value(std::string_view query, std::string_view name);
 
 /// Decodes %XX (and '+' as a space when `plus`). None when malformed.

@@ -94,8 +94,10 @@ constexpr field saas_fields[] = {
 };
 
 constexpr field root_fields[] = {
-    {.name = "name", .required = true},      {.name = "version", .required = true},
-    {.name = "description", .required = true}, {.name = "docs", .required = true},
+    {.name = "name", .required = true},
+    {.name = "version", .required = true},
+    {.name = "description", .required = true},
+    {.name = "docs", .required = true},
     {.name = "health", .required = true},
     {.name = "endpoints", .type = object, .required = true},
 };
@@ -120,8 +122,8 @@ const schema probe_shape{"ProbeResponse", probe_fields};
 boost::json::object message_json(message_id id, session_id session, std::string_view role,
                                  std::string_view content, int64_t tokens_used,
                                  std::string_view created_at) {
-  return {{"id", id.text()},     {"session_id", session.text()}, {"role", role},
-          {"content", content},  {"tokens_used", tokens_used},   {"created_at", created_at}};
+  return {{"id", id.text()},    {"session_id", session.text()}, {"role", role},
+          {"content", content}, {"tokens_used", tokens_used},   {"created_at", created_at}};
 }
 
 }  // namespace kgents::gateway

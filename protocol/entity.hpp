@@ -13,17 +13,20 @@ enum class entity_kind : uint8_t { tenant, session, soul };
 
 [[nodiscard]] constexpr std::string_view to_string(entity_kind x) noexcept {
   switch (x) {
-    case entity_kind::tenant: return "tenant";
-    case entity_kind::session: return "session";
-    case entity_kind::soul: return "soul";
+    case entity_kind::tenant:
+      return "tenant";
+    case entity_kind::session:
+      return "session";
+    case entity_kind::soul:
+      return "soul";
   }
   return "unknown";
 }
 
 /// Address of an actor that lives somewhere in the cluster: never a handle.
 ///
-/// The tenant is part of the address, so a session id in another tenant's request names an entity of that tenant, which
-/// finds no row under row-level security: what is not yours does not exist.
+/// The tenant is part of the address, so a session id in another tenant's request names an entity
+/// of that tenant, which finds no row under row-level security: what is not yours does not exist.
 struct entity_id {
   entity_kind kind = entity_kind::tenant;
   tenant_id tenant;

@@ -6,7 +6,8 @@
 #include "protocol/cursor.hpp"
 #include "protocol/ids.hpp"
 
-/// What is said to entities and answered by them: plain structs, the same within a node and between nodes.
+/// What is said to entities and answered by them: plain structs, the same within a node and between
+/// nodes.
 ///
 /// Empty strings and nil ids mean "not given" where the comment says so.
 namespace kgents {
@@ -90,7 +91,6 @@ typename Inspector::result_type inspect(Inspector& f, remove_session&) {
 
 enum class when_busy : uint8_t { queue, reject, interrupt };
 
-
 /// -> answer<accepted>
 struct send_message {
   std::string text;
@@ -143,9 +143,9 @@ typename Inspector::result_type inspect(Inspector& f, canceled& x) {
 
 /// A reader asks where to go on. -> answer<attached> (runtime/attach.hpp)
 struct attach_reader {
-  bool live = true;       ///< from now on (a running turn from its start); else behind `place`
+  bool live = true;  ///< from now on (a running turn from its start); else behind `place`
   cursor place;
-  bool this_turn = false; ///< only the turn of `place` is of interest
+  bool this_turn = false;  ///< only the turn of `place` is of interest
 };
 
 template <class Inspector>

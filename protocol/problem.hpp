@@ -7,8 +7,8 @@
 
 namespace kgents {
 
-/// What a caller did wrong or what could not be done for it: the value every layer returns instead of throwing.
-/// `status` is the HTTP status; `detail` is safe to show (no internals, no secrets).
+/// What a caller did wrong or what could not be done for it: the value every layer returns instead
+/// of throwing. `status` is the HTTP status; `detail` is safe to show (no internals, no secrets).
 struct problem {
   uint16_t status = 500;
   boost::json::value detail = "Internal Server Error";

@@ -14,11 +14,16 @@ void append_number(std::string& out, int64_t x) {
 
 std::string_view to_string(event_kind x) noexcept {
   switch (x) {
-    case event_kind::turn: return "turn";
-    case event_kind::chunk: return "chunk";
-    case event_kind::complete: return "complete";
-    case event_kind::error: return "error";
-    case event_kind::gap: return "gap";
+    case event_kind::turn:
+      return "turn";
+    case event_kind::chunk:
+      return "chunk";
+    case event_kind::complete:
+      return "complete";
+    case event_kind::error:
+      return "error";
+    case event_kind::gap:
+      return "gap";
   }
   return "error";
 }
@@ -34,11 +39,21 @@ void append_json_string(std::string& out, std::string_view text) {
     out.append(text, plain, i - plain);
     plain = i + 1;
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         out += "\\u00";
         out += digits[c >> 4];

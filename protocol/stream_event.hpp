@@ -14,14 +14,15 @@ enum class event_kind : uint8_t { turn, chunk, complete, error, gap };
 
 [[nodiscard]] std::string_view to_string(event_kind x) noexcept;
 
-/// How a turn ended; carried by its last event for readers that want one answer instead of a stream.
+/// How a turn ended; carried by its last event for readers that want one answer instead of a
+/// stream.
 struct turn_end {
-  message_id answer;        ///< nil when no message was stored
-  std::string text;         ///< everything that was said
-  std::string created_at;   ///< wire form; empty when no message was stored
+  message_id answer;       ///< nil when no message was stored
+  std::string text;        ///< everything that was said
+  std::string created_at;  ///< wire form; empty when no message was stored
   int64_t tokens_used = 0;
-  std::string finish_reason;   ///< stop, length, canceled; empty after an error
-  std::string error;           ///< empty unless it failed
+  std::string finish_reason;  ///< stop, length, canceled; empty after an error
+  std::string error;          ///< empty unless it failed
   std::string error_type;
   uint32_t retry_after_seconds = 0;  ///< known while the turn is live; 0: nothing
 };
@@ -39,8 +40,8 @@ public:
   [[nodiscard]] std::string_view http_chunk() const noexcept { return wire_; }
   /// The SSE frame alone, for a client without chunked encoding.
   [[nodiscard]] std::string_view sse() const noexcept;
-  /// The WebSocket text: `type`, `id`, `turn_id`, then the members of the data (the `type` of an error as `error_type`).
-  /// Made when first asked for; any thread.
+  /// The WebSocket text: `type`, `id`, `turn_id`, then the members of the data (the `type` of an
+  /// error as `error_type`). Made when first asked for; any thread.
   [[nodiscard]] std::string_view websocket_text() const;
 
   /// Raw text of a chunk: what the log writer stores.
@@ -76,7 +77,8 @@ using event_ptr = std::shared_ptr<const stream_event>;
 /// What is missing cannot be had any more; the stream goes on behind `place`.
 [[nodiscard]] event_ptr make_gap_event(const cursor& place);
 
-/// Appends `text` as a JSON string with quotes. Valid UTF-8 in, valid JSON out; no allocation besides `out`.
+/// Appends `text` as a JSON string with quotes. Valid UTF-8 in, valid JSON out; no allocation
+/// besides `out`.
 void append_json_string(std::string& out, std::string_view text);
 
 /// Wraps `frame` into one HTTP chunk (RFC 9112 section 7.1).

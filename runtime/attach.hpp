@@ -8,8 +8,8 @@
 
 namespace kgents::runtime {
 
-/// Where a reader goes on: with the events of `backlog`, after which it asks again from the last of them; when there are
-/// none, at `position` of the live log. Node-local, since the log is.
+/// Where a reader goes on: with the events of `backlog`, after which it asks again from the last of
+/// them; when there are none, at `position` of the live log. Node-local, since the log is.
 struct attached {
   log_ptr log;
   uint64_t position = 0;

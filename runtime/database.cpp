@@ -17,7 +17,8 @@ public:
     set_default_handler(caf::drop);
     return {[this](sql_call& call) -> caf::result<sql_result> {
       auto promise = make_response_promise<sql_result>();
-      // The pool calls back on its own thread, which is this actor's; the handle keeps the actor alive till then.
+      // The pool calls back on its own thread, which is this actor's; the handle keeps the actor
+      // alive till then.
       pool_.submit(std::move(*call.work),
                    [promise, keep = caf::strong_actor_ptr{ctrl()}](sql::outcome out) mutable {
                      promise.deliver(sql_result{std::make_shared<sql::outcome>(std::move(out))});

@@ -11,7 +11,8 @@
 
 namespace kgents::runtime {
 
-/// A transaction on its way to the pool and its outcome on the way back. Node-local: never serialised.
+/// A transaction on its way to the pool and its outcome on the way back. Node-local: never
+/// serialised.
 struct sql_call {
   std::shared_ptr<sql::transaction> work;
 };
@@ -26,13 +27,15 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kgents::runtime::sql_result)
 
 namespace kgents::runtime {
 
-/// The actor through which other actors reach a pool; it lives on the pool's thread and answers every `sql_call` with
-/// one `sql_result`, at the latest at the transaction's deadline.
+/// The actor through which other actors reach a pool; it lives on the pool's thread and answers
+/// every `sql_call` with one `sql_result`, at the latest at the transaction's deadline.
 [[nodiscard]] caf::actor spawn_database(caf::actor_system& system, io_unit* unit, sql::pool& pool);
 
-/// From inside an actor: runs `query` and calls `done(std::variant<T, sql::failure>)` in it, with the parsed result.
+/// From inside an actor: runs `query` and calls `done(std::variant<T, sql::failure>)` in it, with
+/// the parsed result.
 ///
-/// The request has no CAF timeout of its own (each would wake the clock's thread): the transaction's deadline ends it.
+/// The request has no CAF timeout of its own (each would wake the clock's thread): the
+/// transaction's deadline ends it.
 template <class Query, class F>
 void run_query(caf::event_based_actor* self, const caf::actor& database, Query query, F done) {
   using value = decltype(query.parse(std::declval<std::vector<sql::rows>&>()));

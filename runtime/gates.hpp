@@ -11,8 +11,8 @@
 
 #include "protocol/ids.hpp"
 
-/// What a tenant and a key may use up on this node. The tenant's actor makes the gates and keeps them right; connections
-/// hold a share and count on it without a hop.
+/// What a tenant and a key may use up on this node. The tenant's actor makes the gates and keeps
+/// them right; connections hold a share and count on it without a hop.
 namespace kgents::runtime {
 
 /// Concurrency of a tier (design.md section 10).
@@ -47,7 +47,8 @@ public:
   [[nodiscard]] uint64_t count(std::chrono::sys_seconds now) const noexcept;
 
 private:
-  // Month number and count in one word, so that a new month and the first addition to it are one step.
+  // Month number and count in one word, so that a new month and the first addition to it are one
+  // step.
   static constexpr int month_shift = 48;
   std::atomic<uint64_t> packed_{0};
 };
@@ -70,7 +71,8 @@ class key_gate;
 class tenant_gates {
 public:
   [[nodiscard]] std::shared_ptr<tenant_gate> of(tenant_id tenant, std::string_view tier);
-  /// Whatever its tier: for a session, whose tenant's key has been here before; the least otherwise.
+  /// Whatever its tier: for a session, whose tenant's key has been here before; the least
+  /// otherwise.
   [[nodiscard]] std::shared_ptr<tenant_gate> of(tenant_id tenant);
 
   /// Keeps a key's gate findable while somebody holds it.
@@ -93,8 +95,9 @@ struct key_limits {
   uint64_t tokens_per_month = 0;
 };
 
-/// One API key's: the traffic bucket (requests per minute with a burst, and per hour), the operations of the day, the
-/// tokens of the month. Days and months are UTC. Any thread; a mutex held for a few additions.
+/// One API key's: the traffic bucket (requests per minute with a burst, and per hour), the
+/// operations of the day, the tokens of the month. Days and months are UTC. Any thread; a mutex
+/// held for a few additions.
 class key_gate {
 public:
   using seconds = std::chrono::sys_seconds;
@@ -111,7 +114,7 @@ public:
 
   struct verdict {
     bool allowed = true;
-    bool hourly = false;             ///< it was the hour's limit
+    bool hourly = false;  ///< it was the hour's limit
     uint32_t retry_after_seconds = 0;
   };
   /// Any authenticated request: takes one from the bucket.

@@ -10,7 +10,8 @@
 
 namespace kgents::runtime {
 
-/// Who follows a session's log on an I/O thread: an SSE stream, a WebSocket, a request that waits for its answer.
+/// Who follows a session's log on an I/O thread: an SSE stream, a WebSocket, a request that waits
+/// for its answer.
 class log_reader {
 public:
   virtual ~log_reader() = default;
@@ -18,8 +19,9 @@ public:
   virtual void advanced() = 0;
 };
 
-/// The readers of one I/O thread, by log. A log that advanced is posted once per thread, however many readers it has
-/// there (9.5 million deliveries a second against one million with a post per connection, measured).
+/// The readers of one I/O thread, by log. A log that advanced is posted once per thread, however
+/// many readers it has there (9.5 million deliveries a second against one million with a post per
+/// connection, measured).
 class hub {
 public:
   explicit hub(io_thread& thread) : thread_{thread} {}

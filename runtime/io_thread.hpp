@@ -12,8 +12,8 @@
 
 namespace kgents::runtime {
 
-/// One thread with its own io_context and timer wheel. What is created on it stays on it for life: connections,
-/// provider streams, the actors pinned to it.
+/// One thread with its own io_context and timer wheel. What is created on it stays on it for life:
+/// connections, provider streams, the actors pinned to it.
 class io_thread {
 public:
   io_thread(size_t index, std::string name);

@@ -29,7 +29,11 @@ class log_writer::impl : public std::enable_shared_from_this<impl> {
 public:
   impl(boost::asio::io_context& context, sql::pool& pool, hubs& hubs, durability mode,
        log_writer_probe probe)
-      : context_{context}, retry_{context}, pool_{pool}, hubs_{hubs}, mode_{mode},
+      : context_{context},
+        retry_{context},
+        pool_{pool},
+        hubs_{hubs},
+        mode_{mode},
         probe_{std::move(probe)} {}
 
   void appended(const log_ptr& log) {
@@ -69,7 +73,8 @@ private:
     flush();
   }
 
-  /// A second commit beside the first only when it is worth its flush: small ones would ride in the next anyway.
+  /// A second commit beside the first only when it is worth its flush: small ones would ride in the
+  /// next anyway.
   [[nodiscard]] bool may_send() const {
     return !dirty_.empty() && !waiting_ && in_flight_ < limits::log_connections &&
            dirty_.size() >= in_flight_ * limits::log_batch_rows / 4;

@@ -18,7 +18,8 @@ enum class durability : uint8_t {
 
 /// Sent to the owner of a log: everything it waited for is committed.
 struct log_committed {};
-/// Sent to the owner of a log: PostgreSQL refused its chunks, since another activation has taken the turn over
+/// Sent to the owner of a log: PostgreSQL refused its chunks, since another activation has taken
+/// the turn over
 /// (`fenced`), or for what they contain.
 struct log_refused {
   turn_id turn;
@@ -41,11 +42,12 @@ struct log_writer_probe {
   std::function<void()> retried = [] {};
 };
 
-/// Commits the chunks of all sessions of a node in groups: what arrives while a commit is under way rides in the next,
-/// so under load the batches grow and the number of commits does not.
+/// Commits the chunks of all sessions of a node in groups: what arrives while a commit is under way
+/// rides in the next, so under load the batches grow and the number of commits does not.
 ///
-/// A commit that fails is tried again with the same rows until it succeeds (the insert ignores what is there already),
-/// so a PostgreSQL that is away delays tokens and loses none; turns meanwhile run out of credit.
+/// A commit that fails is tried again with the same rows until it succeeds (the insert ignores what
+/// is there already), so a PostgreSQL that is away delays tokens and loses none; turns meanwhile
+/// run out of credit.
 ///
 /// Lives on the thread of `context`; `appended` from any thread.
 class log_writer {

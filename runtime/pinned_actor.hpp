@@ -17,8 +17,8 @@ public:
       : caf::execution_unit(&system), thread_{thread} {}
 
   void exec_later(caf::resumable* job) override {
-    // Senders pass their own execution unit as a hint: without this check every ordinary actor that a pinned one wakes
-    // would run on the I/O thread (field notes, section 5).
+    // Senders pass their own execution unit as a hint: without this check every ordinary actor that
+    // a pinned one wakes would run on the I/O thread (field notes, section 5).
     if (job->subtype() != caf::resumable::io_actor) {
       system().scheduler().enqueue(job);
       return;
@@ -43,9 +43,11 @@ private:
   io_thread& thread_;
 };
 
-/// An actor that lives on an I/O thread, beside the socket it works with: what it gets from that socket costs no hop.
+/// An actor that lives on an I/O thread, beside the socket it works with: what it gets from that
+/// socket costs no hop.
 ///
-/// With a null unit it is an ordinary actor: so it runs under CAF's deterministic scheduler in unit tests.
+/// With a null unit it is an ordinary actor: so it runs under CAF's deterministic scheduler in unit
+/// tests.
 class pinned_actor : public caf::event_based_actor {
 public:
   pinned_actor(caf::actor_config& config, io_unit* unit)

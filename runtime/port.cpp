@@ -34,8 +34,10 @@ uint64_t port::remember(const entity_id& to, region::permit permit,
                         std::function<void(refusal)> fail) {
   const auto ticket = ++next_;
   waiting_.emplace(ticket, asked{to, std::move(permit), std::move(fail)});
-  // Answered ones leave from the front, two for each that comes, so the queue is as long as what waits.
-  for (int i = 0; i < 2 && !deadlines_.empty() && !waiting_.contains(deadlines_.front().second); ++i)
+  // Answered ones leave from the front, two for each that comes, so the queue is as long as what
+  // waits.
+  for (int i = 0; i < 2 && !deadlines_.empty() && !waiting_.contains(deadlines_.front().second);
+       ++i)
     deadlines_.pop_front();
   deadlines_.emplace_back(timer_wheel::clock::now() + deadline_, ticket);
   if (!sweeper_.armed())

@@ -15,9 +15,10 @@ namespace kgents::runtime {
 
 /// How code on an I/O thread talks to entities: an actor that lives on that thread. One per thread.
 ///
-/// `ask` sends under a permit and calls back exactly once on the same thread: with the entity's answer, or with a refusal
-/// (503 not admitted or lost with its entity, 504 past the deadline). Deadlines are checked by one timer per thread:
-/// a CAF request timeout would wake the clock's thread for each request.
+/// `ask` sends under a permit and calls back exactly once on the same thread: with the entity's
+/// answer, or with a refusal (503 not admitted or lost with its entity, 504 past the deadline).
+/// Deadlines are checked by one timer per thread: a CAF request timeout would wake the clock's
+/// thread for each request.
 class port : public pinned_actor {
 public:
   port(caf::actor_config& config, io_unit* unit, region& entities,
@@ -36,9 +37,8 @@ public:
     }
     auto permit = std::get<region::permit>(std::move(admitted));
     const auto target = permit.actor();
-    const auto ticket = remember(to, std::move(permit), [done](refusal why) {
-      done(answer<T>{std::move(why)});
-    });
+    const auto ticket =
+        remember(to, std::move(permit), [done](refusal why) { done(answer<T>{std::move(why)}); });
     request(target, caf::infinite, std::move(message))
         .then(
             [this, ticket, done](answer<T>& x) {
@@ -75,7 +75,8 @@ private:
   uint64_t next_ = 0;
 };
 
-/// The ports of a node, one per I/O thread. Spawned before the threads start, ended after they stopped.
+/// The ports of a node, one per I/O thread. Spawned before the threads start, ended after they
+/// stopped.
 class ports {
 public:
   ports(caf::actor_system& system, io_threads& threads, region& entities);

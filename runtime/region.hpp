@@ -21,14 +21,16 @@ struct region_limits {
   uint32_t node_in_flight;
 };
 
-/// The entities of this node: activated by their first message, passivated when idle, addressed by id only.
+/// The entities of this node: activated by their first message, passivated when idle, addressed by
+/// id only.
 ///
-/// A message is sent under a permit, which counts as "sent and not yet answered" until it dies: CAF's mailboxes have no
-/// bound, so this is theirs (design.md section 4). The same count makes passivation safe: an entity leaves only while no
-/// permit for it exists.
+/// A message is sent under a permit, which counts as "sent and not yet answered" until it dies:
+/// CAF's mailboxes have no bound, so this is theirs (design.md section 4). The same count makes
+/// passivation safe: an entity leaves only while no permit for it exists.
 ///
-/// Not an actor: finding a handle must not cost a hop. A map in 64 parts, each under a mutex held for a lookup.
-/// An entity that ends by itself or crashes is forgotten; the next message activates a fresh one, from PostgreSQL.
+/// Not an actor: finding a handle must not cost a hop. A map in 64 parts, each under a mutex held
+/// for a lookup. An entity that ends by itself or crashes is forgotten; the next message activates
+/// a fresh one, from PostgreSQL.
 ///
 /// Any thread.
 class region {
@@ -44,7 +46,8 @@ public:
 
   /// What happens to entities; called on any thread.
   struct observer {
-    std::function<void(entity_kind, int)> count = [](entity_kind, int) {};  ///< +1 activated, -1 ended
+    std::function<void(entity_kind, int)> count = [](entity_kind, int) {
+    };  ///< +1 activated, -1 ended
     std::function<void(const entity_id&)> crashed = [](const entity_id&) {};
   };
 
@@ -78,7 +81,8 @@ public:
   /// The right to send one message to `id`, which is activated if it is not in memory.
   [[nodiscard]] std::variant<permit, admission_refusal> admit(const entity_id& id);
 
-  /// Called by an idle entity: true when it is forgotten and must quit; false when a message is on its way.
+  /// Called by an idle entity: true when it is forgotten and must quit; false when a message is on
+  /// its way.
   [[nodiscard]] bool retire(const entity_id& id, const caf::actor_addr& self);
 
   /// No new activations or messages; entities are told to quit.

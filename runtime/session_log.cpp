@@ -70,8 +70,7 @@ std::optional<uint64_t> session_log::behind(const cursor& place) const {
 std::optional<uint64_t> session_log::first_of(turn_id turn) const {
   std::lock_guard guard{mutex_};
   for (size_t i = 0; i < events_.size(); ++i)
-    if (const auto& at = events_[i]->place();
-        at.turn == turn && at.index == cursor::turn_event)
+    if (const auto& at = events_[i]->place(); at.turn == turn && at.index == cursor::turn_event)
       return base_ + i;
   return std::nullopt;
 }
@@ -127,8 +126,8 @@ size_t session_log::held_bytes() const {
 session_log::uncommitted session_log::take(size_t max) {
   std::lock_guard guard{mutex_};
   uncommitted out;
-  // Also when nothing can be taken now: the writer looks again when the commit under way returns, and a mark that stayed
-  // would keep the next one from being heard.
+  // Also when nothing can be taken now: the writer looks again when the commit under way returns,
+  // and a mark that stayed would keep the next one from being heard.
   dirty_ = false;
   if (taken_ > committed_)
     return out;

@@ -14,11 +14,13 @@
 
 namespace kgents::runtime {
 
-/// The live end of one session's stream: an append-only sequence of events that its readers follow by position.
+/// The live end of one session's stream: an append-only sequence of events that its readers follow
+/// by position.
 ///
-/// A reader is a position, not a queue: ten thousand slow readers of one answer then cost ten thousand integers.
-/// The session's actor appends; the log writer commits; hubs read. Events are shown once they are committed
-/// (durability `durable`) or at once (`memory`). Positions count from the log's creation and never repeat.
+/// A reader is a position, not a queue: ten thousand slow readers of one answer then cost ten
+/// thousand integers. The session's actor appends; the log writer commits; hubs read. Events are
+/// shown once they are committed (durability `durable`) or at once (`memory`). Positions count from
+/// the log's creation and never repeat.
 ///
 /// Any thread may call any member; each holds a mutex for a few dozen nanoseconds.
 class session_log {
@@ -43,8 +45,8 @@ public:
   /// Appends what is durable already. Everything before it must be shown.
   uint64_t append_shown(event_ptr event);
 
-  /// Events from `position` on that are shown, at most `max`; moves `position` behind them. False when `position` is
-  /// before `base`: the reader must catch up from PostgreSQL.
+  /// Events from `position` on that are shown, at most `max`; moves `position` behind them. False
+  /// when `position` is before `base`: the reader must catch up from PostgreSQL.
   bool read(uint64_t& position, std::vector<event_ptr>& out, size_t max) const;
 
   /// Position behind `place`, when what follows it in its turn is held.
@@ -59,7 +61,8 @@ public:
 
   /// Forgets shown events before `position`.
   void drop_before(uint64_t position);
-  /// Forgets what was never committed or shown: a new activation of the session goes on from the durable prefix.
+  /// Forgets what was never committed or shown: a new activation of the session goes on from the
+  /// durable prefix.
   void drop_uncommitted();
   [[nodiscard]] size_t held_bytes() const;
 
@@ -69,13 +72,15 @@ public:
     uint64_t take = 0;  ///< which take this is, for `committed` and `failed`
     std::vector<event_ptr> chunks;
   };
-  /// The next chunks that are not under way, at most `max`, and marks them so. Empty while others are under way: a
-  /// turn's chunks are committed in order.
+  /// The next chunks that are not under way, at most `max`, and marks them so. Empty while others
+  /// are under way: a turn's chunks are committed in order.
   [[nodiscard]] uncommitted take(size_t max);
-  /// What that take took is durable, and shown if `show`. Returns who waits to hear that its chunks are committed, if
-  /// anybody. Nothing happens when a new activation has dropped what was under way.
+  /// What that take took is durable, and shown if `show`. Returns who waits to hear that its chunks
+  /// are committed, if anybody. Nothing happens when a new activation has dropped what was under
+  /// way.
   [[nodiscard]] caf::actor_addr committed(uint64_t take, bool show);
-  /// What that take took is not durable: it will be taken again. Nothing happens as for `committed`.
+  /// What that take took is not durable: it will be taken again. Nothing happens as for
+  /// `committed`.
   void failed(uint64_t take);
   /// True when the caller must tell the writer: it was not told since its last take.
   bool mark_dirty();
@@ -85,7 +90,8 @@ public:
   void own(caf::actor_addr owner);
   [[nodiscard]] caf::actor_addr owner() const;
 
-  /// The owner wants to hear when everything up to the present end is committed; false: it is already.
+  /// The owner wants to hear when everything up to the present end is committed; false: it is
+  /// already.
   bool want_commit();
   [[nodiscard]] bool all_committed() const;
 
@@ -103,7 +109,7 @@ private:
   uint64_t shown_ = 0;
   uint64_t committed_ = 0;  // chunks below are durable
   uint64_t taken_ = 0;      // chunks below are durable or under way
-  uint64_t take_ = 0;  // number of the take that is under way, or was last
+  uint64_t take_ = 0;       // number of the take that is under way, or was last
   uint64_t wanted_ = 0;     // the session waits for committed_ to reach it; 0: it does not
   size_t bytes_ = 0;
   size_t uncommitted_bytes_ = 0;
@@ -113,8 +119,8 @@ private:
 
 using log_ptr = std::shared_ptr<session_log>;
 
-/// The live logs of a node, by session: one while a reader or the session's actor holds it, so that readers keep
-/// theirs while the actor is passivated or restarted.
+/// The live logs of a node, by session: one while a reader or the session's actor holds it, so that
+/// readers keep theirs while the actor is passivated or restarted.
 class session_logs {
 public:
   [[nodiscard]] log_ptr open(tenant_id tenant, session_id session);

@@ -48,7 +48,8 @@ void timer_wheel::arm(wheel_timer& x, clock::duration delay, clock::time_point n
   const auto before = on_nearer ? next_due() : clock::time_point::min();
   auto& r = delay < fine_slot * (slots - 2) ? fine_ : coarse_;
   const auto since = now - origin_ + std::max(delay, clock::duration::zero());
-  // Rounded up, and at least one slot ahead of what has fired already: late by a slot at most, never early.
+  // Rounded up, and at least one slot ahead of what has fired already: late by a slot at most,
+  // never early.
   const auto due = static_cast<uint64_t>((since + r.slot - clock::duration{1}) / r.slot);
   insert(r, x, std::max(due, r.tick + 1));
   if (on_nearer && next_due() < before)

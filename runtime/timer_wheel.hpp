@@ -37,11 +37,12 @@ private:
   uint64_t due_tick_ = 0;  // ticks of its ring, shifted left; lowest bit: it is on the fine ring
 };
 
-/// All timers of one I/O thread on two rings: 1 ms slots up to a second ahead, 128 ms slots up to 131 s (farther ones
-/// go round again). A timer fires at most one slot late, never early.
+/// All timers of one I/O thread on two rings: 1 ms slots up to a second ahead, 128 ms slots up to
+/// 131 s (farther ones go round again). A timer fires at most one slot late, never early.
 ///
-/// Why not asio::steady_timer per stream: 17.3 us of CPU a token against 9.7 with a shared wheel (measured), and two
-/// heap operations per arm. The ring is Varghese and Lauck's scheme 6 ("Hashed and Hierarchical Timing Wheels", 1987).
+/// Why not asio::steady_timer per stream: 17.3 us of CPU a token against 9.7 with a shared wheel
+/// (measured), and two heap operations per arm. The ring is Varghese and Lauck's scheme 6 ("Hashed
+/// and Hierarchical Timing Wheels", 1987).
 ///
 /// Owned by one thread; the owner calls `advance(now)` when `next_due()` says so.
 class timer_wheel {
@@ -77,7 +78,7 @@ private:
   struct ring {
     explicit ring(clock::duration x) : slot{x} {}
     clock::duration slot;
-    uint64_t tick = 0;   // all slots up to this tick have fired
+    uint64_t tick = 0;  // all slots up to this tick have fired
     size_t count = 0;
     std::array<uint64_t, slots / 64> used{};  // bit set: the slot may hold timers
     std::array<timer_link, slots> heads;      // sentinels of circular lists

@@ -17,8 +17,10 @@ std::string one_line(std::string text) {
 
 std::string message_of(const PGresult* result, const PGconn* connection) {
   std::string out;
-  for (auto [field, label] : {std::pair{PG_DIAG_MESSAGE_PRIMARY, ""}, {PG_DIAG_MESSAGE_DETAIL, "; "},
-                              {PG_DIAG_MESSAGE_HINT, "; "}, {PG_DIAG_CONTEXT, "; in "}})
+  for (auto [field, label] : {std::pair{PG_DIAG_MESSAGE_PRIMARY, ""},
+                              {PG_DIAG_MESSAGE_DETAIL, "; "},
+                              {PG_DIAG_MESSAGE_HINT, "; "},
+                              {PG_DIAG_CONTEXT, "; in "}})
     if (const char* text = PQresultErrorField(result, field))
       out.append(label).append(text);
   // A connection that breaks has no fields, only a message.
@@ -34,7 +36,7 @@ blocking_connection::blocking_connection(const std::string& url) {
   connection_.reset(PQconnectdbParams(keys, values, 1));
   if (connection_)
     PQsetNoticeProcessor(
-      connection_.get(), [](void*, const char*) {}, nullptr);
+        connection_.get(), [](void*, const char*) {}, nullptr);
 }
 
 std::string blocking_connection::error() const {

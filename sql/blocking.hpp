@@ -12,7 +12,8 @@ namespace kgents::sql {
 /// A blocking connection for programs at start and for the migration runner; actors use `pool`.
 class blocking_connection {
 public:
-  /// Gives up after ten seconds unless the URL says otherwise (`connect_timeout`). Check `error()` before use.
+  /// Gives up after ten seconds unless the URL says otherwise (`connect_timeout`). Check `error()`
+  /// before use.
   explicit blocking_connection(const std::string& url);
 
   /// Why connecting failed, in one line; empty when connected.
@@ -23,7 +24,8 @@ public:
   };
   using result = std::unique_ptr<PGresult, clear>;
 
-  /// Any number of statements without parameters. nullopt, or the server's message with its detail and hint.
+  /// Any number of statements without parameters. nullopt, or the server's message with its detail
+  /// and hint.
   [[nodiscard]] std::optional<std::string> run(const char* statements);
 
   /// One statement with text parameters. Null when it failed; `last_error()` says why.

@@ -69,13 +69,14 @@ query<std::vector<api_key_id>> dead_among(const std::vector<api_key_id>& some) {
   if (list.size() > 1)
     list.pop_back();
   list += '}';
-  return {{.statements = {{"SELECT * FROM kg.dead_keys($1)", {std::move(list)}}}, .read_only = true},
-          [](std::vector<rows>& all) {
-            std::vector<api_key_id> out;
-            for (int i = 0; i < all[0].size(); ++i)
-              out.push_back(id_at<api_key_id>(all[0], i, 0));
-            return out;
-          }};
+  return {
+      {.statements = {{"SELECT * FROM kg.dead_keys($1)", {std::move(list)}}}, .read_only = true},
+      [](std::vector<rows>& all) {
+        std::vector<api_key_id> out;
+        for (int i = 0; i < all[0].size(); ++i)
+          out.push_back(id_at<api_key_id>(all[0], i, 0));
+        return out;
+      }};
 }
 
 query<key_usage> usage_of(tenant_id tenant, api_key_id key) {

@@ -48,8 +48,8 @@ namespace keys {
 /// tenant is returned.
 [[nodiscard]] query<std::optional<resolved_key>> resolve(std::string_view hash);
 
-/// Of these keys, those that are revoked, expired, or whose tenant or user may not act any more. Only on a pool of the
-/// control role.
+/// Of these keys, those that are revoked, expired, or whose tenant or user may not act any more.
+/// Only on a pool of the control role.
 [[nodiscard]] query<std::vector<api_key_id>> dead_among(const std::vector<api_key_id>& some);
 
 /// What a key has used, by its usage events.

@@ -11,12 +11,14 @@ namespace kgents::sql {
 
 namespace {
 
-// "kgents migrate" in no particular encoding; it only has to differ from other programs' locks in the same database.
+// "kgents migrate" in no particular encoding; it only has to differ from other programs' locks in
+// the same database.
 constexpr auto lock_key = "7165917315840131428";
 
 using ledger = std::map<std::string, std::string, std::less<>>;
 
-/// What has been applied: version -> checksum. Empty before the first migration, which creates the table.
+/// What has been applied: version -> checksum. Empty before the first migration, which creates the
+/// table.
 std::optional<ledger> read_ledger(blocking_connection& connection) {
   const auto exists = connection.query("SELECT to_regclass('kg.schema_migrations') IS NOT NULL");
   if (!exists)
@@ -37,7 +39,8 @@ std::optional<std::string> apply(blocking_connection& connection, const migratio
   const std::string text{file.text};
   const auto sum = checksum(file);
   auto failed = [&](const std::string& why) {
-    static_cast<void>(connection.run("ROLLBACK"));  // on a broken connection the server does so itself
+    static_cast<void>(
+        connection.run("ROLLBACK"));  // on a broken connection the server does so itself
     return "migration " + name + " failed: " + why;
   };
   if (auto error = connection.run("BEGIN"))

@@ -17,7 +17,8 @@ struct migration {
 /// All of them, in order. Generated at build time.
 [[nodiscard]] std::span<const migration> embedded_migrations();
 
-/// Name of the newest embedded migration: what `kg.schema_version()` must know for this program to serve.
+/// Name of the newest embedded migration: what `kg.schema_version()` must know for this program to
+/// serve.
 [[nodiscard]] std::string_view latest_migration();
 
 /// Whether a migration seeds development data and so is applied only where that is asked for.
@@ -36,11 +37,13 @@ struct migrate_options {
 /// Called for each file in order; `applied` is false when the ledger had it already.
 using migration_listener = std::function<void(std::string_view name, bool applied)>;
 
-/// Applies what is missing and returns nothing, or says what went wrong; everything up to there stays applied.
+/// Applies what is missing and returns nothing, or says what went wrong; everything up to there
+/// stays applied.
 ///
-/// One transaction a file, together with its ledger row. A session advisory lock lets two runs at once take turns. When
-/// an applied file has changed since, nothing at all is applied. Blocks the calling thread for as long as the statements
-/// take, but waits for no lock longer than a minute; meant for programs, not for actors.
+/// One transaction a file, together with its ledger row. A session advisory lock lets two runs at
+/// once take turns. When an applied file has changed since, nothing at all is applied. Blocks the
+/// calling thread for as long as the statements take, but waits for no lock longer than a minute;
+/// meant for programs, not for actors.
 [[nodiscard]] std::optional<std::string> migrate(const migrate_options& options,
                                                  const migration_listener& listener = {});
 

@@ -14,21 +14,21 @@ void check_role(blocking_connection& connection, const std::string& setting,
                 std::vector<std::string>& problems) {
   // pg_has_role is true for a superuser whatever the role, hence the order of the columns.
   const auto row = connection.query(
-    "SELECT r.rolname, r.rolsuper, r.rolbypassrls,"
-    "       EXISTS (SELECT FROM pg_roles o WHERE o.rolname IN ('kg_owner', 'kg_definer', 'kg_admin')"
-    "                  AND pg_has_role(r.oid, o.oid, 'MEMBER'))"
-    "       OR EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    "                   WHERE n.nspname = 'kg' AND c.relowner = r.oid)"
-    "  FROM pg_roles r WHERE r.rolname = current_user");
+      "SELECT r.rolname, r.rolsuper, r.rolbypassrls,"
+      "       EXISTS (SELECT FROM pg_roles o WHERE o.rolname IN ('kg_owner', 'kg_definer', "
+      "'kg_admin')"
+      "                  AND pg_has_role(r.oid, o.oid, 'MEMBER'))"
+      "       OR EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+      "                   WHERE n.nspname = 'kg' AND c.relowner = r.oid)"
+      "  FROM pg_roles r WHERE r.rolname = current_user");
   if (!row) {
     problems.push_back(setting + ": cannot read its role: " + connection.last_error());
     return;
   }
   auto is = [&](int column) { return *PQgetvalue(row.get(), 0, column) == 't'; };
   const std::string who = setting + " connects as " + PQgetvalue(row.get(), 0, 0) + ", ";
-  const std::string instead =
-    "; row-level security would not bind it. Connect as " +
-    std::string{setting == "DATABASE_URL" ? "kg_app" : "kg_control"};
+  const std::string instead = "; row-level security would not bind it. Connect as " +
+                              std::string{setting == "DATABASE_URL" ? "kg_app" : "kg_control"};
   if (is(1))
     problems.push_back(who + "a superuser" + instead);
   else if (is(2))
@@ -67,8 +67,8 @@ void check_development_keys(blocking_connection& connection, std::vector<std::st
     problems.push_back("cannot look for development keys: " + connection.last_error());
   else if (*PQgetvalue(row.get(), 0, 0) == 't')
     problems.push_back(
-      "the database accepts the published development keys (kg_dev_…). Delete them from "
-      "kg.api_keys, or set KGENTS_ENV=dev if this is no production");
+        "the database accepts the published development keys (kg_dev_…). Delete them from "
+        "kg.api_keys, or set KGENTS_ENV=dev if this is no production");
 }
 
 }  // namespace

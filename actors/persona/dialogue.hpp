@@ -35,7 +35,7 @@ struct dialogue_request {
   std::string_view message{};
   std::optional<mode> requested{};  ///< none: the active mode
   budget_tier budget = default_budget;
-  local_time now{};            ///< for the context of the prompt
+  local_time now{};          ///< for the context of the prompt
   uint64_t seed = 0;         ///< for the choice among template variants
   bool single_turn = false;  ///< stands alone: at most `single_turn_output_tokens`
 };

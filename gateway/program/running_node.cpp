@@ -72,8 +72,7 @@ public:
         metrics_{KGENTS_VERSION, ""},
         threads_{config.io_threads},
         sql_thread_{0, "sql"},
-        pool_{sql_thread_.context(),
-              pool_for(config.database_url.reveal(), config.pool_size, 64)},
+        pool_{sql_thread_.context(), pool_for(config.database_url.reveal(), config.pool_size, 64)},
         control_{sql_thread_.context(),
                  pool_for(config.control_url.reveal(), limits::log_connections + 1, 1)},
         caf_config_{config.workers},
@@ -186,10 +185,9 @@ private:
   }
 
   llm::call_observer call_observer() {
-    return [this](std::string_view provider, std::string_view model, std::string_view outcome,
-                  double seconds) {
-      metrics_.llm_request(provider, model, outcome).Observe(seconds);
-    };
+    return
+        [this](std::string_view provider, std::string_view model, std::string_view outcome,
+               double seconds) { metrics_.llm_request(provider, model, outcome).Observe(seconds); };
   }
 
   auto retire() {
@@ -227,8 +225,8 @@ private:
                                   uint64_t tokens) {
       metrics_.turns(status).Increment();
       if (const auto gate = gates_.find(key))
-        gate->add_tokens(tokens, std::chrono::floor<std::chrono::seconds>(
-                                     std::chrono::system_clock::now()));
+        gate->add_tokens(
+            tokens, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
     };
     region_.serve(entity_kind::session, [this, sessions](const entity_id& id) -> caf::actor {
       return system_.spawn<actors::session>(id, sessions);
@@ -248,9 +246,8 @@ private:
       const auto i = next_thread_.fetch_add(1) % threads_.size();
       llm::post_collect(providers_, threads_[i], std::move(ask), most, std::move(done));
     };
-    souls->has_model = std::any_of(config_.llm.begin(), config_.llm.end(), [](auto x) {
-      return x != runtime::provider_kind::embedded;
-    });
+    souls->has_model = std::any_of(config_.llm.begin(), config_.llm.end(),
+                                   [](auto x) { return x != runtime::provider_kind::embedded; });
     souls->retire = retire();
     souls->audit = [](tenant_id tenant, const persona::audit_entry& x) {
       // Not the action: it is the caller's text, and texts are in no log.
@@ -290,7 +287,8 @@ private:
     });
   }
 
-  /// Whether the keys in use still hold: a revoked one is refused, and its streams end, within two seconds.
+  /// Whether the keys in use still hold: a revoked one is refused, and its streams end, within two
+  /// seconds.
   void check_keys() {
     auto keys = streams_.all();
     const auto cached = auth_.keys();

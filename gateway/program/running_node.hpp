@@ -6,10 +6,12 @@
 
 namespace kgents::gateway {
 
-/// One node, assembled: threads, pools, actors, HTTP server. Built in the order of the layers and taken down in reverse.
+/// One node, assembled: threads, pools, actors, HTTP server. Built in the order of the layers and
+/// taken down in reverse.
 class running_node {
 public:
-  /// Starts threads and actors and listens. Throws std::runtime_error that says what is wrong (port in use, bad TLS files).
+  /// Starts threads and actors and listens. Throws std::runtime_error that says what is wrong (port
+  /// in use, bad TLS files).
   explicit running_node(const runtime::settings& config);
   ~running_node();
 

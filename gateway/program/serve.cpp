@@ -20,11 +20,11 @@ namespace {
 
 /// What must hold before anything is served; says what is wrong on standard error.
 std::optional<int> refuse_start(const runtime::settings& config) {
-  const auto found = sql::self_check(
-      {.database_url = config.database_url.reveal(),
-       .control_url = config.control_url.reveal(),
-       .production = config.env == runtime::environment::production,
-       .allow_privileged = config.env == runtime::environment::test});
+  const auto found =
+      sql::self_check({.database_url = config.database_url.reveal(),
+                       .control_url = config.control_url.reveal(),
+                       .production = config.env == runtime::environment::production,
+                       .allow_privileged = config.env == runtime::environment::test});
   for (const auto& x : found.problems)
     std::cerr << "kgentsd: " << x << std::endl;
   if (found.problems.empty())
@@ -73,7 +73,8 @@ private:
     look();
   }
 
-  /// Until the running answers are complete, or the deadline: what runs then is continued at the next start.
+  /// Until the running answers are complete, or the deadline: what runs then is continued at the
+  /// next start.
   void look() {
     if (!node_.busy() || std::chrono::steady_clock::now() >= until_) {
       node_.end_drain();
@@ -116,8 +117,8 @@ int serve(const runtime::settings& config) {
     }
     node->recover();
     signal_loop signals{*node, config.drain};
-    const auto host = config.host.find(':') == std::string::npos ? config.host
-                                                                 : "[" + config.host + "]";
+    const auto host =
+        config.host.find(':') == std::string::npos ? config.host : "[" + config.host + "]";
     std::cout << "kgentsd ready http" << (config.tls_cert.empty() ? "" : "s") << "://" << host
               << ':' << node->port() << " node=" << config.node_name << std::endl;
     signals.run();

@@ -1,5 +1,5 @@
-// AGENTESE over /v1 (http-api.md section 6): the edge of it. No context is served by this version, so no path is
-// registered, and a well-formed one is answered as what it is: not found.
+// AGENTESE over /v1 (http-api.md section 6): the edge of it. No context is served by this version,
+// so no path is registered, and a well-formed one is answered as what it is: not found.
 
 #include <algorithm>
 
@@ -22,7 +22,8 @@ constexpr field affordances_query[] = {
     {.name = "archetype", .default_json = "\"developer\"", .max_bytes = 64},
 };
 
-/// Why `path` is none, or nothing: segments of lower-case letters, digits, '_' and '-', at least two, between dots.
+/// Why `path` is none, or nothing: segments of lower-case letters, digits, '_' and '-', at least
+/// two, between dots.
 std::string_view syntax_error(std::string_view path) {
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
@@ -54,16 +55,30 @@ void affordances(const call_ptr& c) { refuse_path(c, c->query.at("path").as_stri
 constexpr std::string_view read_needed = "API key requires 'read' scope";
 
 const route table[] = {
-    {.method = "POST", .path = "/v1/agentese/invoke", .tag = "agentese",
-     .summary = "Invoke an aspect of a path", .needs = scope::read,
-     .refusal_text = "API key requires 'read' scope for AGENTESE invoke", .body = &invoke_body,
+    {.method = "POST",
+     .path = "/v1/agentese/invoke",
+     .tag = "agentese",
+     .summary = "Invoke an aspect of a path",
+     .needs = scope::read,
+     .refusal_text = "API key requires 'read' scope for AGENTESE invoke",
+     .body = &invoke_body,
      .handle = invoke},
-    {.method = "GET", .path = "/v1/agentese/resolve", .tag = "agentese",
-     .summary = "What a path stands for", .needs = scope::read, .refusal_text = read_needed,
-     .query = resolve_query, .handle = resolve},
-    {.method = "GET", .path = "/v1/agentese/affordances", .tag = "agentese",
-     .summary = "What an observer may do at a path", .needs = scope::read,
-     .refusal_text = read_needed, .query = affordances_query, .handle = affordances},
+    {.method = "GET",
+     .path = "/v1/agentese/resolve",
+     .tag = "agentese",
+     .summary = "What a path stands for",
+     .needs = scope::read,
+     .refusal_text = read_needed,
+     .query = resolve_query,
+     .handle = resolve},
+    {.method = "GET",
+     .path = "/v1/agentese/affordances",
+     .tag = "agentese",
+     .summary = "What an observer may do at a path",
+     .needs = scope::read,
+     .refusal_text = read_needed,
+     .query = affordances_query,
+     .handle = affordances},
 };
 
 }  // namespace

@@ -37,16 +37,32 @@ constexpr field update_fields[] = {
 constexpr schema update_body{"UpdateSessionRequest", update_fields};
 
 constexpr field list_query[] = {
-    {.name = "limit", .type = value_type::integer, .default_json = "20",
-     .meaning = "How many at most; 1 to 100.", .least = 1, .most = 100, .clamp = true},
-    {.name = "offset", .type = value_type::integer, .default_json = "0",
-     .meaning = "How many to skip.", .least = 0},
+    {.name = "limit",
+     .type = value_type::integer,
+     .default_json = "20",
+     .meaning = "How many at most; 1 to 100.",
+     .least = 1,
+     .most = 100,
+     .clamp = true},
+    {.name = "offset",
+     .type = value_type::integer,
+     .default_json = "0",
+     .meaning = "How many to skip.",
+     .least = 0},
 };
 constexpr field messages_query[] = {
-    {.name = "limit", .type = value_type::integer, .default_json = "50",
-     .meaning = "How many at most; 1 to 200.", .least = 1, .most = 200, .clamp = true},
-    {.name = "offset", .type = value_type::integer, .default_json = "0",
-     .meaning = "How many to skip.", .least = 0},
+    {.name = "limit",
+     .type = value_type::integer,
+     .default_json = "50",
+     .meaning = "How many at most; 1 to 200.",
+     .least = 1,
+     .most = 200,
+     .clamp = true},
+    {.name = "offset",
+     .type = value_type::integer,
+     .default_json = "0",
+     .meaning = "How many to skip.",
+     .least = 0},
 };
 
 json::object session_json(const sql::session_row& x) {
@@ -104,9 +120,8 @@ void create(const call_ptr& c) {
   fresh.user = c->who->key.user;
   fresh.api_key = c->who->key.key;
   fresh.usage = usage_id{uuid::time_ordered()};
-  c->query_database(sql::sessions::create(c->tenant(), fresh), [c](const sql::session_row& row) {
-    c->reply_json(200, session_json(row));
-  });
+  c->query_database(sql::sessions::create(c->tenant(), fresh),
+                    [c](const sql::session_row& row) { c->reply_json(200, session_json(row)); });
 }
 
 void list(const call_ptr& c) {
@@ -138,8 +153,8 @@ void update(const call_ptr& c) {
     change.title = c->text_of("title");
   }
   change.status = c->text_of("status");
-  if (!change.status.empty() && std::find(std::begin(statuses), std::end(statuses),
-                                          change.status) == std::end(statuses)) {
+  if (!change.status.empty() &&
+      std::find(std::begin(statuses), std::end(statuses), change.status) == std::end(statuses)) {
     c->refuse(400, "Invalid status. Valid: active, archived, closed");
     return;
   }
@@ -177,30 +192,58 @@ void list_messages(const call_ptr& c) {
 }
 
 const route table[] = {
-    {.method = "POST", .path = "/v1/kgent/sessions", .tag = "kgent",
-     .summary = "Open a session", .needs = scope::write,
-     .refusal_text = "API key requires 'write' scope to create sessions", .body = &create_body,
-     .answer = &session_shape, .handle = create},
-    {.method = "GET", .path = "/v1/kgent/sessions", .tag = "kgent",
-     .summary = "The tenant's sessions, newest first", .needs = scope::read,
-     .refusal_text = "API key requires 'read' scope", .query = list_query,
-     .answer = &session_list_shape, .handle = list},
-    {.method = "GET", .path = "/v1/kgent/sessions/{id}", .tag = "kgent", .summary = "One session",
-     .needs = scope::read, .refusal_text = "API key requires 'read' scope",
-     .answer = &session_shape, .handle = get},
-    {.method = "PATCH", .path = "/v1/kgent/sessions/{id}", .tag = "kgent",
-     .summary = "Change a session's title or status", .needs = scope::write,
-     .refusal_text = "API key requires 'write' scope to change sessions", .body = &update_body,
-     .answer = &session_shape, .handle = update},
-    {.method = "DELETE", .path = "/v1/kgent/sessions/{id}", .tag = "kgent",
+    {.method = "POST",
+     .path = "/v1/kgent/sessions",
+     .tag = "kgent",
+     .summary = "Open a session",
+     .needs = scope::write,
+     .refusal_text = "API key requires 'write' scope to create sessions",
+     .body = &create_body,
+     .answer = &session_shape,
+     .handle = create},
+    {.method = "GET",
+     .path = "/v1/kgent/sessions",
+     .tag = "kgent",
+     .summary = "The tenant's sessions, newest first",
+     .needs = scope::read,
+     .refusal_text = "API key requires 'read' scope",
+     .query = list_query,
+     .answer = &session_list_shape,
+     .handle = list},
+    {.method = "GET",
+     .path = "/v1/kgent/sessions/{id}",
+     .tag = "kgent",
+     .summary = "One session",
+     .needs = scope::read,
+     .refusal_text = "API key requires 'read' scope",
+     .answer = &session_shape,
+     .handle = get},
+    {.method = "PATCH",
+     .path = "/v1/kgent/sessions/{id}",
+     .tag = "kgent",
+     .summary = "Change a session's title or status",
+     .needs = scope::write,
+     .refusal_text = "API key requires 'write' scope to change sessions",
+     .body = &update_body,
+     .answer = &session_shape,
+     .handle = update},
+    {.method = "DELETE",
+     .path = "/v1/kgent/sessions/{id}",
+     .tag = "kgent",
      .summary = "Close a session and hide it; a running answer is canceled",
      .needs = scope::write,
-     .refusal_text = "API key requires 'write' scope to delete sessions", .success = 204,
+     .refusal_text = "API key requires 'write' scope to delete sessions",
+     .success = 204,
      .handle = remove},
-    {.method = "GET", .path = "/v1/kgent/sessions/{id}/messages", .tag = "kgent",
-     .summary = "A session's messages, oldest first", .needs = scope::read,
-     .refusal_text = "API key requires 'read' scope", .query = messages_query,
-     .answer = &message_list_shape, .handle = list_messages},
+    {.method = "GET",
+     .path = "/v1/kgent/sessions/{id}/messages",
+     .tag = "kgent",
+     .summary = "A session's messages, oldest first",
+     .needs = scope::read,
+     .refusal_text = "API key requires 'read' scope",
+     .query = messages_query,
+     .answer = &message_list_shape,
+     .handle = list_messages},
 };
 
 }  // namespace

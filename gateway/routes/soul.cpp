@@ -111,8 +111,9 @@ void governance(const call_ptr& c) {
   const auto known = persona::parse_budget(budget.empty() ? "dialogue" : budget);
   const auto plan = upper(c->who->key.tier);
   if (!known || !persona::budgets_of(plan).allows(*known)) {
-    c->refuse(403, persona::budget_refusal(
-                       known ? persona::name(*known) : std::string_view{budget}.substr(0, 80), plan));
+    c->refuse(403,
+              persona::budget_refusal(
+                  known ? persona::name(*known) : std::string_view{budget}.substr(0, 80), plan));
     return;
   }
   if (fits(c, persona::governance_estimate(*known)))
@@ -121,14 +122,26 @@ void governance(const call_ptr& c) {
 }
 
 const route table[] = {
-    {.method = "POST", .path = "/v1/soul/dialogue", .tag = "soul",
-     .summary = "One exchange with the soul, outside any session", .needs = scope::read,
-     .refusal_text = "API key requires 'read' scope", .metered = true, .body = &dialogue_body,
-     .answer = &dialogue_shape, .handle = dialogue},
-    {.method = "POST", .path = "/v1/soul/governance", .tag = "soul",
-     .summary = "May this action go ahead unasked?", .needs = scope::read,
-     .refusal_text = "API key requires 'read' scope", .metered = true, .body = &governance_body,
-     .answer = &governance_shape, .handle = governance},
+    {.method = "POST",
+     .path = "/v1/soul/dialogue",
+     .tag = "soul",
+     .summary = "One exchange with the soul, outside any session",
+     .needs = scope::read,
+     .refusal_text = "API key requires 'read' scope",
+     .metered = true,
+     .body = &dialogue_body,
+     .answer = &dialogue_shape,
+     .handle = dialogue},
+    {.method = "POST",
+     .path = "/v1/soul/governance",
+     .tag = "soul",
+     .summary = "May this action go ahead unasked?",
+     .needs = scope::read,
+     .refusal_text = "API key requires 'read' scope",
+     .metered = true,
+     .body = &governance_body,
+     .answer = &governance_shape,
+     .handle = governance},
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Messages to a session and the turns that answer them: sent, followed, resumed, canceled, looked at.
+// Messages to a session and the turns that answer them: sent, followed, resumed, canceled, looked
+// at.
 
 #include <boost/json/serialize.hpp>
 
@@ -80,10 +81,10 @@ private:
       return;
     }
     // A canceled turn without a word stored no message: it is answered as an empty one.
-    c_->reply_json(200,
-                   message_json(end.answer, session_, "assistant", end.text, end.tokens_used,
-                                end.created_at),
-                   lines_);
+    c_->reply_json(
+        200,
+        message_json(end.answer, session_, "assistant", end.text, end.tokens_used, end.created_at),
+        lines_);
   }
 
   /// Breaks the circle of callbacks; `this` may go with it.
@@ -107,7 +108,8 @@ void send(const call_ptr& c) {
   const session_id session{*id};
   auto made = make_message(c->body, *c->who, c->x->in().header("idempotency-key"));
   if (auto* no = std::get_if<refusal>(&made)) {
-    // An unknown session is a 404 before what is wrong with the message (http-api.md 1.7, rows 10 and 11).
+    // An unknown session is a 404 before what is wrong with the message (http-api.md 1.7, rows 10
+    // and 11).
     c->ask<session_view>(session_entity(c->tenant(), session), get_session{},
                          [c, no = *no](const session_view&) { c->refuse(no); });
     return;
@@ -180,57 +182,81 @@ void get(const call_ptr& c) {
   const auto turn = session ? id_segment(c, 1, "turn") : std::nullopt;
   if (!turn)
     return;
-  c->query_database(
-      sql::turns::get(c->tenant(), session_id{*session}, turn_id{*turn}),
-      [c](const std::optional<sql::turn_row>& row) {
-        if (!row) {
-          c->refuse(404, "Turn not found");
-          return;
-        }
-        const auto text = [](const std::optional<std::string>& x) {
-          return x ? json::value(json::string(*x)) : json::value(nullptr);
-        };
-        json::object out{{"turn_id", row->id.text()},
-                         {"session_id", row->session.text()},
-                         {"status", sql::name(row->status)},
-                         {"text", row->answer.text},
-                         {"chunks", row->answer.chunks()},
-                         {"tokens_used", row->tokens_used},
-                         {"finish_reason", text(row->finish_reason)},
-                         {"error", nullptr},
-                         {"created_at", row->created_at},
-                         {"ended_at", text(row->ended_at)}};
-        if (row->error_type)
-          out["error"] = json::object{{"error", row->error.value_or("")},
-                                      {"type", *row->error_type}};
-        c->reply_json(200, out);
-      });
+  c->query_database(sql::turns::get(c->tenant(), session_id{*session}, turn_id{*turn}),
+                    [c](const std::optional<sql::turn_row>& row) {
+                      if (!row) {
+                        c->refuse(404, "Turn not found");
+                        return;
+                      }
+                      const auto text = [](const std::optional<std::string>& x) {
+                        return x ? json::value(json::string(*x)) : json::value(nullptr);
+                      };
+                      json::object out{{"turn_id", row->id.text()},
+                                       {"session_id", row->session.text()},
+                                       {"status", sql::name(row->status)},
+                                       {"text", row->answer.text},
+                                       {"chunks", row->answer.chunks()},
+                                       {"tokens_used", row->tokens_used},
+                                       {"finish_reason", text(row->finish_reason)},
+                                       {"error", nullptr},
+                                       {"created_at", row->created_at},
+                                       {"ended_at", text(row->ended_at)}};
+                      if (row->error_type)
+                        out["error"] = json::object{{"error", row->error.value_or("")},
+                                                    {"type", *row->error_type}};
+                      c->reply_json(200, out);
+                    });
 }
 
 constexpr std::string_view events = "text/event-stream";
 
 const route table[] = {
-    {.method = "POST", .path = "/v1/kgent/sessions/{id}/messages", .tag = "kgent",
+    {.method = "POST",
+     .path = "/v1/kgent/sessions/{id}/messages",
+     .tag = "kgent",
      .summary = "Say something; the answer streams (or comes whole with stream:false)",
      .needs = scope::write,
-     .refusal_text = "API key requires 'write' scope", .metered = true,
-     .body = &message_body, .answer_type = events, .answer = &message_shape, .handle = send},
-    {.method = "GET", .path = "/v1/kgent/sessions/{id}/stream", .tag = "kgent",
+     .refusal_text = "API key requires 'write' scope",
+     .metered = true,
+     .body = &message_body,
+     .answer_type = events,
+     .answer = &message_shape,
+     .handle = send},
+    {.method = "GET",
+     .path = "/v1/kgent/sessions/{id}/stream",
+     .tag = "kgent",
      .summary = "Follow a session: every turn by anybody, from now on or from a cursor",
-     .who = access::query_key, .needs = scope::read,
-     .refusal_text = "API key requires 'read' scope", .query = follow_query,
-     .answer_type = events, .handle = follow},
-    {.method = "GET", .path = "/v1/kgent/sessions/{id}/ws", .tag = "kgent",
+     .who = access::query_key,
+     .needs = scope::read,
+     .refusal_text = "API key requires 'read' scope",
+     .query = follow_query,
+     .answer_type = events,
+     .handle = follow},
+    {.method = "GET",
+     .path = "/v1/kgent/sessions/{id}/ws",
+     .tag = "kgent",
      .summary = "The same over a WebSocket (subprotocol kgents.v1), and messages too",
-     .who = access::query_key, .needs = scope::read,
-     .refusal_text = "API key requires 'read' scope", .success = 101, .handle = websocket},
-    {.method = "POST", .path = "/v1/kgent/sessions/{id}/cancel", .tag = "kgent",
-     .summary = "End the running answer; what was said of it stays", .needs = scope::write,
-     .refusal_text = "API key requires 'write' scope to cancel", .answer = &cancel_shape,
+     .who = access::query_key,
+     .needs = scope::read,
+     .refusal_text = "API key requires 'read' scope",
+     .success = 101,
+     .handle = websocket},
+    {.method = "POST",
+     .path = "/v1/kgent/sessions/{id}/cancel",
+     .tag = "kgent",
+     .summary = "End the running answer; what was said of it stays",
+     .needs = scope::write,
+     .refusal_text = "API key requires 'write' scope to cancel",
+     .answer = &cancel_shape,
      .handle = cancel},
-    {.method = "GET", .path = "/v1/kgent/sessions/{id}/turns/{turn_id}", .tag = "kgent",
-     .summary = "A turn: its status and its text so far", .needs = scope::read,
-     .refusal_text = "API key requires 'read' scope", .answer = &turn_shape, .handle = get},
+    {.method = "GET",
+     .path = "/v1/kgent/sessions/{id}/turns/{turn_id}",
+     .tag = "kgent",
+     .summary = "A turn: its status and its text so far",
+     .needs = scope::read,
+     .refusal_text = "API key requires 'read' scope",
+     .answer = &turn_shape,
+     .handle = get},
 };
 
 }  // namespace

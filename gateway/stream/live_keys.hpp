@@ -11,11 +11,13 @@
 
 namespace kgents::gateway {
 
-/// The open streams of a node by the key that opened them: a stream outlives the check of its key, so the node looks
-/// every second whether the keys still hold, and ends the streams of those that do not. Any thread.
+/// The open streams of a node by the key that opened them: a stream outlives the check of its key,
+/// so the node looks every second whether the keys still hold, and ends the streams of those that
+/// do not. Any thread.
 class live_keys {
 public:
-  /// `end` is called on `thread` when the key is revoked. The stream keeps the result for as long as it is open.
+  /// `end` is called on `thread` when the key is revoked. The stream keeps the result for as long
+  /// as it is open.
   [[nodiscard]] std::shared_ptr<void> watch(api_key_id key, runtime::io_thread& thread,
                                             std::function<void()> end);
 

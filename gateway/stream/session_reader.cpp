@@ -6,7 +6,8 @@ namespace kgents::gateway {
 
 namespace {
 
-/// After a refusal in mid-stream (the session restarts, PostgreSQL is away): asked again, for as long as the client stays.
+/// After a refusal in mid-stream (the session restarts, PostgreSQL is away): asked again, for as
+/// long as the client stays.
 constexpr auto ask_again = std::chrono::milliseconds{250};
 
 }  // namespace
@@ -37,7 +38,8 @@ void session_reader::start(std::function<void(std::optional<refusal>)> done) {
   find_place();
 }
 
-void session_reader::move_to(const cursor& place, std::function<void(std::optional<refusal>)> done) {
+void session_reader::move_to(const cursor& place,
+                             std::function<void(std::optional<refusal>)> done) {
   asking_ = true;
   attach_reader ask;
   ask.live = false;
@@ -109,7 +111,8 @@ void session_reader::follow(const runtime::log_ptr& log) {
 }
 
 void session_reader::advanced() {
-  // The first event after a live start: from now on there is a cursor, should the log leave us behind.
+  // The first event after a live start: from now on there is a cursor, should the log leave us
+  // behind.
   if (live_ && !last_) {
     auto peek = position_;
     scratch_.clear();

@@ -13,10 +13,11 @@
 
 namespace kgents::gateway {
 
-/// A cursor into a session's stream, whatever carries it to the client: reads the live log, and what is older from
-/// PostgreSQL through the session's actor. It holds a place, not a queue.
+/// A cursor into a session's stream, whatever carries it to the client: reads the live log, and
+/// what is older from PostgreSQL through the session's actor. It holds a place, not a queue.
 ///
-/// Lives on one I/O thread; owned by shared_ptr, since answers of the actor may come after its stream has ended.
+/// Lives on one I/O thread; owned by shared_ptr, since answers of the actor may come after its
+/// stream has ended.
 class session_reader : public runtime::log_reader,
                        public std::enable_shared_from_this<session_reader> {
 public:
@@ -33,7 +34,8 @@ public:
   /// Something to pull, or the reader ended. May be called inside `pull`'s caller; cheap.
   std::function<void()> on_ready = [] {};
 
-  /// Finds its place; `placed` is called once: with a refusal (404 of another's cursor, 503), or none.
+  /// Finds its place; `placed` is called once: with a refusal (404 of another's cursor, 503), or
+  /// none.
   void start(std::function<void(std::optional<refusal>)> placed);
 
   /// Goes on from there (WebSocket `resume`); when that is refused, where it was.
@@ -42,7 +44,8 @@ public:
   /// At most `max` events that are ready, in order.
   void pull(std::vector<event_ptr>& out, size_t max);
 
-  /// The one turn's last event has been pulled, or the place is lost (the session cannot be reached any more).
+  /// The one turn's last event has been pulled, or the place is lost (the session cannot be reached
+  /// any more).
   [[nodiscard]] bool ended() const noexcept { return ended_; }
 
   /// Between a turn's first and last event.

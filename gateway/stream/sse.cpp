@@ -22,8 +22,13 @@ class sse_source : public http::byte_source {
 public:
   sse_source(const call_ptr& c, std::shared_ptr<session_reader> reader, bool bare,
              std::shared_ptr<void> permit, std::function<void()> gone)
-      : x_{c->x}, thread_{c->x->thread()}, ready_{c->at.ready}, reader_{std::move(reader)},
-        permit_{std::move(permit)}, gone_{std::move(gone)}, open_{c->at.metrics.sse_streams},
+      : x_{c->x},
+        thread_{c->x->thread()},
+        ready_{c->at.ready},
+        reader_{std::move(reader)},
+        permit_{std::move(permit)},
+        gone_{std::move(gone)},
+        open_{c->at.metrics.sse_streams},
         bare_{bare} {
     beat_.on_fire([this] {
       beat_due_ = true;
@@ -36,7 +41,9 @@ public:
     });
   }
 
-  ~sse_source() override { reader_->on_ready = [] {}; }
+  ~sse_source() override {
+    reader_->on_ready = [] {};
+  }
 
   void begin() {
     reader_->on_ready = [this] { wake(); };
@@ -114,8 +121,8 @@ void stream_sse(const call_ptr& c, std::shared_ptr<session_reader> reader, bool 
   auto permit = runtime::permits::take(c->who->lease.tenant->streams);
   if (permit == nullptr) {
     c->at.metrics.rate_limited("streams", c->who->key.tier).Increment();
-    c->refuse({429, "Too many open streams for this tenant. Close one and try again.", 5,
-               "streams"});
+    c->refuse(
+        {429, "Too many open streams for this tenant. Close one and try again.", 5, "streams"});
     return;
   }
   auto* raw = reader.get();

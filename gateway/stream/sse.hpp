@@ -7,7 +7,8 @@
 
 namespace kgents::gateway {
 
-/// Streams `reader`'s events to the caller as SSE, once the reader has found its place; refuses the call when it can't.
+/// Streams `reader`'s events to the caller as SSE, once the reader has found its place; refuses the
+/// call when it can't.
 ///
 /// `bare`: the answer to one message, which has no `turn` events and ends with its turn.
 /// `gone` is called when the client left before the end.

@@ -12,7 +12,8 @@ namespace json = boost::json;
 
 namespace {
 
-/// Answers to this client's own frames that wait for the socket; beyond: it does not read what it asked for.
+/// Answers to this client's own frames that wait for the socket; beyond: it does not read what it
+/// asked for.
 constexpr size_t max_replies = 256;
 
 constexpr std::string_view protocol = "kgents.v1";
@@ -21,17 +22,23 @@ class websocket_session : public http::socket_handler,
                           public std::enable_shared_from_this<websocket_session> {
 public:
   websocket_session(const call_ptr& c, const entity_id& session, std::shared_ptr<void> permit)
-      : at_{c->at}, x_{c->x}, who_{c->who}, session_{session},
+      : at_{c->at},
+        x_{c->x},
+        who_{c->who},
+        session_{session},
         reader_{std::make_shared<session_reader>(c->at, c->x->thread(), session,
                                                  session_reader::options{})},
-        permit_{std::move(permit)}, open_{c->at.metrics.ws_streams} {
+        permit_{std::move(permit)},
+        open_{c->at.metrics.ws_streams} {
     watch_ = c->at.streams.watch(c->who->key.key, c->x->thread(), [this] {
       revoked_ = true;
       wake();
     });
   }
 
-  ~websocket_session() override { reader_->on_ready = [] {}; }
+  ~websocket_session() override {
+    reader_->on_ready = [] {};
+  }
 
   [[nodiscard]] session_reader& reader() noexcept { return *reader_; }
 
@@ -120,7 +127,9 @@ private:
   }
 
   void refuse(std::string_view ref, const refusal& why) {
-    json::object out{{"type", "error"}, {"error", why.detail}, {"status", why.status},
+    json::object out{{"type", "error"},
+                     {"error", why.detail},
+                     {"status", why.status},
                      {"error_type", why.code.empty() ? "rejected" : why.code}};
     if (!ref.empty())
       out["ref"] = ref;
@@ -138,12 +147,17 @@ private:
     violations wrong;
     const auto body = validate_body(message_body, json::value(frame), wrong);
     if (!wrong.empty()) {
-      say({{"type", "error"}, {"error", "The message does not fit its schema."}, {"status", 422},
-           {"error_type", "invalid"}, {"ref", ref}, {"detail", std::move(wrong)}});
+      say({{"type", "error"},
+           {"error", "The message does not fit its schema."},
+           {"status", 422},
+           {"error_type", "invalid"},
+           {"ref", ref},
+           {"detail", std::move(wrong)}});
       return;
     }
     const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-    if (const auto x = who_->lease.key->request(std::chrono::steady_clock::now(), now); !x.allowed) {
+    if (const auto x = who_->lease.key->request(std::chrono::steady_clock::now(), now);
+        !x.allowed) {
       refuse(ref, {429, "Rate limit exceeded. Slow down.", std::max(1u, x.retry_after_seconds),
                    "rate_limited"});
       return;
@@ -227,8 +241,8 @@ void open_websocket(const call_ptr& c, const entity_id& session) {
   auto permit = runtime::permits::take(c->who->lease.tenant->streams);
   if (permit == nullptr) {
     c->at.metrics.rate_limited("streams", c->who->key.tier).Increment();
-    c->refuse({429, "Too many open streams for this tenant. Close one and try again.", 5,
-               "streams"});
+    c->refuse(
+        {429, "Too many open streams for this tenant. Close one and try again.", 5, "streams"});
     return;
   }
   auto socket = std::make_shared<websocket_session>(c, session, std::move(permit));

@@ -282,17 +282,18 @@ SET LOCAL ROLE kg_definer;
 -- the order of ids, so that two writers do not deadlock.
 CREATE OR REPLACE FUNCTION kg.append_chunks(p_turns uuid[], p_epochs bigint[], p_indices integer[], p_texts text[])
   RETURNS SETOF uuid
-  -- By primary key, turn by turn, whatever the statistics say: a batch names few of the table's rows.
-  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, kg
-  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, kg SET enable_seqscan = off AS $$
 BEGIN
   RETURN QUERY
   WITH live AS MATERIALIZED (
-    SELECT t.id, t.tenant_id, t.epoch FROM kg.turns t
-     -- IS TRUE keeps the planner from idx_turns_unfinished, where it would read every turn that has ended since the last
-     -- vacuum.
-     WHERE t.id IN (SELECT DISTINCT u FROM unnest(p_turns) u) AND (t.status = 'running') IS TRUE
-     ORDER BY t.id FOR SHARE OF t
+    SELECT t.id, t.tenant_id, t.epoch
+      FROM (SELECT DISTINCT u AS id FROM unnest(p_turns) u ORDER BY u) named
+      -- By primary key, turn by turn, whatever the statistics say: a batch names few of the table's rows. IS TRUE keeps
+      -- the planner from idx_turns_unfinished, where it would read every turn that has ended since the last vacuum. Only
+      -- here: without hash joins the rest would compare every row with every turn.
+      CROSS JOIN LATERAL (
+        SELECT t.id, t.tenant_id, t.epoch FROM kg.turns t
+         WHERE t.id = named.id AND (t.status = 'running') IS TRUE FOR SHARE) t
   ), input AS MATERIALIZED (
     SELECT * FROM unnest(p_turns, p_epochs, p_indices, p_texts) AS u (turn_id, epoch, index, text)
   ), written AS (
