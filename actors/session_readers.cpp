@@ -40,6 +40,16 @@ void append_events(std::vector<event_ptr>& out, const sql::turn_row& row, int64_
                       : make_complete_event(row.id, row.epoch, chunks, end_of(row)));
 }
 
+/// Shown before it was durable (durability `memory`) and lost with its node: it was said anew, maybe
+/// otherwise.
+bool lost(const cursor& place, lease_epoch epoch, size_t inherited) {
+  return place.epoch < epoch && place.index >= static_cast<int64_t>(inherited);
+}
+
+event_ptr gap_before(const cursor& place, lease_epoch epoch, size_t inherited) {
+  return make_gap_event({place.turn, epoch, static_cast<int64_t>(inherited) - 1});
+}
+
 }  // namespace
 
 void session::place_reader(const attach_reader& ask, promise<runtime::attached> out) {
@@ -57,12 +67,9 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
     out.deliver(answer{std::move(here)});
     return;
   }
-  if (running_ && running_->id == ask.place.turn && ask.place.epoch < running_->epoch &&
-      ask.place.index >= static_cast<int64_t>(running_->inherited)) {
-    // Shown before it was durable (durability `memory`), and lost with its node: it is being said
-    // anew, maybe otherwise.
-    const auto last = static_cast<int64_t>(running_->inherited) - 1;
-    here.backlog.push_back(make_gap_event({ask.place.turn, running_->epoch, last}));
+  if (running_ && running_->id == ask.place.turn &&
+      lost(ask.place, running_->epoch, running_->inherited)) {
+    here.backlog.push_back(gap_before(ask.place, running_->epoch, running_->inherited));
     out.deliver(answer{std::move(here)});
     return;
   }
@@ -101,6 +108,12 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
         else
           replay(ask, (*place)->seq, out);
       });
+}
+
+/// Readers whose turn was to be run: it runs, or was dropped.
+void session::place_held_readers() {
+  for (auto& work : std::exchange(when_running_, {}))
+    work();
 }
 
 /// What the log holds no more of the running turn, behind `after`: all of it has been shown.
@@ -145,6 +158,10 @@ void session::replay(const attach_reader& ask, sql::turn_seq from, promise<runti
             // the log no more.
             if (running_ && running_->id == row.id && log_->held_from(row.id) > cursor::turn_event)
               append_running(here.backlog, first ? ask.place.index : cursor::before_turn);
+            break;
+          }
+          if (first && lost(ask.place, row.epoch, row.inherited)) {
+            here.backlog.push_back(gap_before(ask.place, row.epoch, row.inherited));
             break;
           }
           append_events(here.backlog, row, first ? ask.place.index : cursor::before_turn);

@@ -26,7 +26,7 @@ constexpr std::array<std::string_view, 8> begun_names = {"started", "queued", "j
   "t.epoch, coalesce(m.content, durable.text, ''), array_to_string(m.chunk_ends, ','), "  \
   "durable.lengths, t.tokens_in::bigint + t.tokens_out, t.finish_reason, t.error_type, "  \
   "t.error, " KGENTS_SQL_TIME("t.created_at") ", " KGENTS_SQL_TIME(                       \
-      "t.ended_at") " FROM kg.turns t "                                                   \
+      "t.ended_at") ", t.inherited FROM kg.turns t "                                                   \
                     "JOIN kg.sessions s ON s.id = t.session_id AND s.deleted_at IS NULL " \
                     "LEFT JOIN kg.messages m ON m.id = t.answer_id "                      \
                     "LEFT JOIN " KGENTS_SQL_DURABLE " ON m.id IS NULL "
@@ -86,7 +86,8 @@ turn_row turn_at(const rows& x, int row) {
           .error_type = x.optional_text(row, 13),
           .error = x.optional_text(row, 14),
           .created_at = string_at(x, row, 15),
-          .ended_at = x.optional_text(row, 16)};
+          .ended_at = x.optional_text(row, 16),
+          .inherited = count_at<chunk_index>(x, row, 17)};
 }
 
 begun_turn parse_begun(std::vector<rows>& all) {

@@ -116,6 +116,7 @@ struct turn_row {
   std::optional<std::string> error;
   std::string created_at;
   std::optional<std::string> ended_at;
+  chunk_index inherited = 0;  ///< chunks that were durable when the present epoch began
 };
 
 /// All that is needed to go on with a turn after a crash.

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS kg.turns (
   idempotency_key text,
   request_hash    text,
   epoch           bigint NOT NULL DEFAULT 1,  -- the fence: only its present holder may append or end
+  inherited       integer NOT NULL DEFAULT 0,  -- chunks that were durable when the present epoch began
   chunks          integer NOT NULL DEFAULT 0,
   tokens_in       integer NOT NULL DEFAULT 0,
   tokens_out      integer NOT NULL DEFAULT 0,
@@ -72,7 +73,7 @@ CREATE POLICY turn_chunks_tenant_isolation ON kg.turn_chunks FOR ALL TO kg_app
   WITH CHECK (tenant_id = (SELECT kg.current_tenant_id()));
 
 GRANT SELECT, INSERT ON kg.turns TO kg_app;
-GRANT UPDATE (status, epoch, chunks, tokens_in, tokens_out, finish_reason, error_type, error, model, started_at,
+GRANT UPDATE (status, epoch, inherited, chunks, tokens_in, tokens_out, finish_reason, error_type, error, model, started_at,
               ended_at) ON kg.turns TO kg_app;
 GRANT SELECT, DELETE ON kg.turn_chunks TO kg_app;  -- rows come through append_chunks only
 
@@ -188,7 +189,8 @@ DECLARE
   v_epoch bigint;
 BEGIN
   UPDATE kg.turns
-     SET status = 'running', epoch = epoch + 1, started_at = coalesce(started_at, now())
+     SET status = 'running', epoch = epoch + 1, started_at = coalesce(started_at, now()),
+         inherited = (SELECT count(*)::integer FROM kg.turn_chunks c WHERE c.turn_id = p_turn)
    WHERE id = p_turn AND status IN ('queued', 'running')
   RETURNING epoch INTO v_epoch;
   RETURN v_epoch;
