@@ -13,8 +13,8 @@
 
 #include "runtime/database.hpp"
 
-/// A database that a test writes itself: an actor that answers transactions with rows the test makes up, with failures,
-/// or later.
+/// A database that a test writes itself: an actor that answers transactions with rows the test
+/// makes up, with failures, or later.
 namespace kgents::actors::test {
 
 using cell = std::optional<std::string>;
@@ -41,12 +41,14 @@ inline sql::outcome one_result(int columns, const std::vector<std::vector<cell>>
   return all;
 }
 
-/// What the test and the database's actor share. Used by one thread: the deterministic scheduler's is the test's.
+/// What the test and the database's actor share. Used by one thread: the deterministic scheduler's
+/// is the test's.
 class script {
 public:
   using answerer = std::function<sql::outcome(const sql::transaction&)>;
 
-  /// Transactions whose first statement contains `fragment` are called `name` and answered by `how`; the first that fits.
+  /// Transactions whose first statement contains `fragment` are called `name` and answered by
+  /// `how`; the first that fits.
   void on(std::string name, std::string fragment, answerer how) {
     rules_.push_back({std::move(name), std::move(fragment), std::move(how)});
   }
@@ -122,7 +124,8 @@ private:
   std::map<std::string, std::vector<std::function<void()>>> held_;
 };
 
-/// Answers what is held under that name, from now on at once. A message, since an actor answers from inside itself.
+/// Answers what is held under that name, from now on at once. A message, since an actor answers
+/// from inside itself.
 struct release_held {
   std::string name;
 };
@@ -138,14 +141,15 @@ public:
       : caf::event_based_actor(config), how_{std::move(how)} {}
 
   caf::behavior make_behavior() override {
-    return {[this](runtime::sql_call& call) -> caf::result<runtime::sql_result> {
-              auto promise = make_response_promise<runtime::sql_result>();
-              how_->answer(call.work, [promise](sql::outcome out) mutable {
-                promise.deliver(runtime::sql_result{std::make_shared<sql::outcome>(std::move(out))});
-              });
-              return promise;
-            },
-            [this](const release_held& x) { how_->release(x.name); }};
+    return {
+        [this](runtime::sql_call& call) -> caf::result<runtime::sql_result> {
+          auto promise = make_response_promise<runtime::sql_result>();
+          how_->answer(call.work, [promise](sql::outcome out) mutable {
+            promise.deliver(runtime::sql_result{std::make_shared<sql::outcome>(std::move(out))});
+          });
+          return promise;
+        },
+        [this](const release_held& x) { how_->release(x.name); }};
   }
 
 private:

@@ -97,8 +97,10 @@ void session::on_exit() {
   beginnings_.clear();
   cancelers_.clear();
   later_.clear();
+  when_running_.clear();
   waiting_.clear();
   running_.reset();
+  permit_.reset();
   log_.reset();
 }
 

@@ -134,6 +134,7 @@ private:
 
   // session_readers.cpp: where readers go on
   void place_reader(const attach_reader& ask, promise<runtime::attached> out);
+  void place_held_readers();
   void append_running(std::vector<event_ptr>& out, int64_t after) const;
   void replay(const attach_reader& ask, sql::turn_seq from, promise<runtime::attached> out);
 

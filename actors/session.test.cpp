@@ -32,8 +32,7 @@ CAF_TEST(a message is stored and its turn is asked of the model behind the histo
   const auto x = say();
   CAF_CHECK(!x.joined);
   CAF_CHECK_EQUAL(x.epoch, 1u);
-  CAF_CHECK_EQUAL(db->heard,
-                  std::vector<std::string>({"load", "unfinished", "begin", "history"}));
+  CAF_CHECK_EQUAL(db->heard, std::vector<std::string>({"load", "unfinished", "begin", "history"}));
   CAF_REQUIRE_EQUAL(calls.size(), 1u);
   CAF_CHECK(calls[0].turn == x.turn);
   CAF_REQUIRE_EQUAL(calls[0].ask.messages.size(), 2u);
@@ -170,14 +169,13 @@ CAF_TEST(messages that come at once are stored one after the other) {
   CAF_CHECK_EQUAL(store.turns[1].status, "queued");
 }
 
-CAF_TEST(the ninth waiting message is refused and costs no permit) {
+CAF_TEST(the ninth waiting message is refused) {
   for (int i = 0; i < 9; ++i)
     say();
   const auto no = refused(message());
   CAF_CHECK_EQUAL(no.status, 429);
   CAF_CHECK_EQUAL(no.code, "session_busy");
   CAF_CHECK_EQUAL(no.retry_after_seconds, 1u);
-  CAF_CHECK_EQUAL(permits->taken(), 9u);
   finish(calls[0]);
   say();
 }
@@ -265,14 +263,35 @@ CAF_TEST(there is nothing to cancel when nothing runs or another turn or one tha
   CAF_CHECK_EQUAL(shown(), "turn 0:A complete:stop");
 }
 
-CAF_TEST(a tenant that has all its answers running is refused until one ends) {
+CAF_TEST(a session that answers holds one permit however many messages wait) {
   permits->set_limit(1);
   say();
+  say();
+  CAF_CHECK_EQUAL(permits->taken(), 1u);
+  finish(calls[0]);
+  CAF_CHECK_EQUAL(permits->taken(), 1u);
+  finish(calls[1]);
+  CAF_CHECK_EQUAL(permits->taken(), 0u);
+}
+
+CAF_TEST(a session of a tenant whose others answer as many as they may is refused until one ends) {
+  permits->set_limit(1);
+  auto other = runtime::permits::take(permits);
   const auto no = refused(message());
   CAF_CHECK_EQUAL(no.status, 429);
   CAF_CHECK_EQUAL(no.code, "concurrency");
-  finish(calls[0]);
+  CAF_CHECK_EQUAL(db->count("begin"), 0u);
+  other.reset();
   say();
+}
+
+CAF_TEST(a message that is refused leaves no permit behind) {
+  store.status = "closed";
+  CAF_CHECK_EQUAL(refused(message()).status, 409);
+  CAF_CHECK_EQUAL(permits->taken(), 0u);
+  db->fail("begin", kind::unavailable);
+  CAF_CHECK_EQUAL(refused(message()).status, 503);
+  CAF_CHECK_EQUAL(permits->taken(), 0u);
 }
 
 CAF_TEST(a greeting is answered from a template without the model) {
@@ -327,7 +346,9 @@ CAF_TEST(a NUL that the model says becomes a replacement character) {
   say();
   speak(calls[0], {std::string("a\0b\0", 4)});
   commit();
-  CAF_CHECK_EQUAL(shown(), "turn 0:a\xEF\xBF\xBD" "b\xEF\xBF\xBD");
+  CAF_CHECK_EQUAL(shown(),
+                  "turn 0:a\xEF\xBF\xBD"
+                  "b\xEF\xBF\xBD");
 }
 
 CAF_TEST(chunks that PostgreSQL refuses end the turn with what is durable) {

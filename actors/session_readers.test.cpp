@@ -34,6 +34,14 @@ struct fixture : session_fixture {
     return x.value.backlog.empty() ? "log: " + shown(x.value.position) : line(x.value.backlog);
   }
 
+  /// The node goes and another takes the session over: what was not durable is nowhere.
+  void lose_node() {
+    crash();
+    log.reset();
+    log = logs.open(tenant, key);
+    activate();
+  }
+
   /// The log holds nothing any more: only PostgreSQL knows.
   void drop_log() { log->drop_before(log->at().end); }
 };
@@ -142,22 +150,77 @@ CAF_TEST(a reader of a turn that waits hears it when its time comes) {
   CAF_CHECK_EQUAL(db->count("locate"), 0u);
 }
 
-CAF_TEST(a cursor beyond what was ever made is told of the gap) {
+CAF_TEST(what was shown before it was durable and lost with its node is a gap) {
+  services->show_at_once = true;
   const auto turn = say().turn;
   speak(calls[0], {"A"});
   commit();
-  const auto x = behind(turn, 5);
+  speak(calls[0], {"B"});
+  lose_node();
+  const auto x = behind(turn, 1);
   CAF_CHECK_EQUAL(hears(x), "gap");
-  CAF_CHECK(x.value.backlog[0]->place() == (cursor{turn, 1, 0}));
+  CAF_CHECK(x.value.backlog[0]->place() == (cursor{turn, 2, 0}));
   CAF_CHECK_EQUAL(hears(behind(turn, 0)), "log: ");
+  speak(calls[1], {"C"});
+  CAF_CHECK_EQUAL(hears(attach({false, {turn, 2, 0}, false})), "log: 1:C");
 }
 
 CAF_TEST(a first chunk that was shown and lost is a gap too) {
+  services->show_at_once = true;
   const auto turn = say().turn;
+  speak(calls[0], {"A"});
+  lose_node();
   const auto x = behind(turn, 0);
   CAF_CHECK_EQUAL(hears(x), "gap");
-  CAF_CHECK(x.value.backlog[0]->place() == (cursor{turn, 1, cursor::turn_event}));
+  CAF_CHECK(x.value.backlog[0]->place() == (cursor{turn, 2, cursor::turn_event}));
   CAF_CHECK_EQUAL(hears(behind(turn, cursor::turn_event)), "log: ");
+}
+
+CAF_TEST(a reader who comes while its turn is taken over waits until that is in the log) {
+  const auto turn = say().turn;
+  speak(calls[0], {"A", "B"});
+  commit();
+  db->hold("claim");
+  lose_node();
+  const auto out = ask<runtime::attached>(attach_reader{false, {turn, 1, 0}, false});
+  CAF_CHECK(!out->has_value());
+  release("claim");
+  CAF_REQUIRE(out->has_value());
+  CAF_CHECK_EQUAL(hears(**out), "log: 1:B");
+}
+
+CAF_TEST(a reader who waits for a turn that has ended elsewhere hears it from PostgreSQL) {
+  const auto turn = say().turn;
+  speak(calls[0], {"A", "B"});
+  commit();
+  db->hold("claim");
+  lose_node();
+  const auto out = ask<runtime::attached>(attach_reader{false, {turn, 1, 0}, false});
+  store.turns[0].status = "canceled";
+  release("claim");
+  CAF_REQUIRE(out->has_value());
+  CAF_CHECK_EQUAL(hears(**out), "1:B complete:");
+}
+
+CAF_TEST(the start of a long answer leaves the log and readers hear it from the session) {
+  const auto turn = say().turn;
+  for (size_t i = 0; i < 2 * limits::log_trim_running; ++i) {
+    speak(calls[0], {"x"});
+    commit();
+  }
+  CAF_CHECK(log->at().end - log->at().base <= limits::log_trim_running + 1);
+  for (const auto& x : {attach({}), behind(turn, cursor::before_turn)}) {
+    const auto& backlog = x.value.backlog;
+    CAF_REQUIRE(!backlog.empty());
+    CAF_CHECK_EQUAL(backlog.front()->place().index, cursor::turn_event);
+    for (size_t i = 0; i < backlog.size(); ++i)
+      CAF_CHECK(backlog[i]->place().index == static_cast<int64_t>(i) - 1);
+    const auto rest = behind(turn, backlog.back()->place().index);
+    CAF_CHECK(rest.value.backlog.empty());
+    CAF_CHECK_EQUAL(rest.value.position, log->at().base);
+  }
+  CAF_CHECK_EQUAL(behind(turn, 5).value.backlog.front()->place().index, 6);
+  CAF_CHECK_EQUAL(db->count("locate"), 0u);
 }
 
 CAF_TEST(turns that end while a page is read stay in the log) {

@@ -305,7 +305,7 @@ CAF_TEST(a session that cannot be loaded says so and makes way for another try) 
   }
 }
 
-CAF_TEST(an idle session leaves memory and one that was spoken to does not) {
+CAF_TEST(an idle session leaves memory and one that was spoken to does not ) {
   idle(limits::passivate_after - 30s);
   ask<session_view>(get_session{});
   idle(limits::passivate_after - 30s);

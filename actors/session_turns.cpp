@@ -234,10 +234,12 @@ void session::run_next() {
       running_->epoch = **epoch;
     }
     waiting_.pop_front();
-    if (running_)
+    if (running_) {
       run();
-    else
-      run_next();  // it has ended elsewhere
+    } else {  // it has ended elsewhere: its readers find it in PostgreSQL
+      place_held_readers();
+      run_next();
+    }
     release_permit();
   });
 }
@@ -248,8 +250,7 @@ void session::run() {
   turn.began = std::chrono::steady_clock::now();
   last_use_ = clock().now();
   show_durable_part();
-  for (auto& work : std::exchange(when_running_, {}))
-    work();
+  place_held_readers();
   if (turn.cancel) {
     cancel_running();
     return;
@@ -369,7 +370,8 @@ void session::chunks_refused(bool by_fence) {
   auto& turn = *running_;
   const auto made = static_cast<uint32_t>(turn.answer.chunks());
   log_->drop_uncommitted();
-  const auto kept = log_->shown_of(turn.id).size() - 1;  // less the `turn` event
+  const auto shown = log_->shown_of(turn.id);  // its end at least, for the log keeps that
+  const auto kept = static_cast<size_t>(shown.back()->place().index + 1);
   turn.answer.ends.resize(kept);
   turn.answer.text.resize(kept == 0 ? 0 : turn.answer.ends.back());
   finish({turn.id, turn.epoch, "", "internal", "The answer could not be stored.", "", 0, made});

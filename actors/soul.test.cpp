@@ -89,7 +89,9 @@ struct fixture : test_coordinator_fixture<> {
     consume_messages();
   }
 
-  static llm::collected text(std::string x) { return {std::move(x), {"stop", {30, 12, false}, "m"}}; }
+  static llm::collected text(std::string x) {
+    return {std::move(x), {"stop", {30, 12, false}, "m"}};
+  }
 
   static json::object body(const reply<soul_answer>& x) {
     CAF_REQUIRE(x->has_value());
@@ -173,7 +175,7 @@ CAF_TEST(two questions at once each get their own answer) {
 CAF_TEST(what fails at the model has its own status and costs nothing) {
   using enum llm::error_type;
   const std::pair<llm::error_type, int> all[] = {
-      {provider_timeout, 504},  {provider_unavailable, 502}, {provider_rejected, 502},
+      {provider_timeout, 504},  {provider_unavailable, 502},  {provider_rejected, 502},
       {provider_protocol, 502}, {provider_rate_limited, 503}, {overloaded, 503},
       {internal, 500}};
   for (const auto& [type, status] : all) {
@@ -218,7 +220,8 @@ CAF_TEST(a model judges and what it cost is counted) {
   const auto out = govern("rename a variable");
   CAF_REQUIRE_EQUAL(asked.size(), 1u);
   CAF_CHECK(asked[0].ask.messages[0].content.find("rename a variable") != std::string::npos);
-  reply_with(text("RECOMMENDATION: approve\nCONFIDENCE: 0.9\nPRINCIPLES: composable\nREASONING: ok"));
+  reply_with(
+      text("RECOMMENDATION: approve\nCONFIDENCE: 0.9\nPRINCIPLES: composable\nREASONING: ok"));
   const auto x = body(out);
   CAF_CHECK(x.at("approved") == true);
   CAF_CHECK(x.at("tokens_used") == 42);

@@ -16,9 +16,7 @@ using kind = sql::failure::kind;
 
 namespace {
 
-auto wall() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
+auto wall() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
 struct fixture : test_coordinator_fixture<> {
   const entity_id id = tenant_entity(tenant_id{uuid::random()});
@@ -37,7 +35,9 @@ struct fixture : test_coordinator_fixture<> {
                     : one_result(7, {});
     });
     // Operations today, tokens today, tokens of the month.
-    db->on("usage", "kg.ops_today", [](const auto&) { return one_result(3, {{"2", "20", "200"}}); });
+    db->on("usage", "kg.ops_today", [](const auto&) {
+      return one_result(3, {{"2", "20", "200"}});
+    });
     auto services = std::make_shared<tenant_services>();
     services->database = database;
     services->gates = &gates;

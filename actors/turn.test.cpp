@@ -86,7 +86,8 @@ struct fixture : test_coordinator_fixture<> {
     settle();
   }
 
-  /// As on a node, pinned to the thread of its stream: it also sends from what the stream calls there.
+  /// As on a node, pinned to the thread of its stream: it also sends from what the stream calls
+  /// there.
   void spawn() {
     turn::task task;
     task.id = id;

@@ -17,10 +17,17 @@ constexpr std::string_view colours[] = {"red", "green"};
 
 constexpr field fields[] = {
     {.name = "text", .required = true, .max_bytes = 5},
-    {.name = "colour", .default_json = R"("red")", .meaning = "what it looks like", .one_of = colours},
+    {.name = "colour",
+     .default_json = R"("red")",
+     .meaning = "what it looks like",
+     .one_of = colours},
     {.name = "title", .nullable = true},
     {.name = "count", .type = value_type::integer, .least = 1, .most = 10},
-    {.name = "limit", .type = value_type::integer, .default_json = "50", .least = 1, .most = 100,
+    {.name = "limit",
+     .type = value_type::integer,
+     .default_json = "50",
+     .least = 1,
+     .most = 100,
      .clamp = true},
     {.name = "ratio", .type = value_type::number, .least = 0, .most = 1},
     {.name = "deep", .type = value_type::boolean, .default_json = "false"},
@@ -91,7 +98,7 @@ CAF_TEST(what is not JSON is told with its place) {
   CAF_CHECK_EQUAL(why(), "");
 }
 
-CAF_TEST(text that is not UTF-8 is not JSON) {
+CAF_TEST(text that is not UTF - 8 is not JSON) {
   body("{\"text\": \"\xff\"}");
   CAF_CHECK_EQUAL(wrong.size(), 1u);
 }
@@ -107,12 +114,12 @@ CAF_TEST(a body that nests too deep is refused) {
 }
 
 CAF_TEST(every member of a wrong type is named with what it was) {
-  body(R"({"text": 1, "title": 2, "count": "3", "ratio": "x", "deep": "maybe", "extra": [], "list": {}})");
-  CAF_CHECK_EQUAL(why(),
-                  R"(string_type at ["body","text"] string_type at ["body","title"] )"
-                  R"(int_type at ["body","count"] float_type at ["body","ratio"] )"
-                  R"(bool_parsing at ["body","deep"] dict_type at ["body","extra"] )"
-                  R"(list_type at ["body","list"])");
+  body(
+      R"({"text": 1, "title": 2, "count": "3", "ratio": "x", "deep": "maybe", "extra": [], "list": {}})");
+  CAF_CHECK_EQUAL(why(), R"(string_type at ["body","text"] string_type at ["body","title"] )"
+                         R"(int_type at ["body","count"] float_type at ["body","ratio"] )"
+                         R"(bool_parsing at ["body","deep"] dict_type at ["body","extra"] )"
+                         R"(list_type at ["body","list"])");
   CAF_CHECK(wrong[2].at("input") == "3");
 }
 
@@ -136,7 +143,8 @@ CAF_TEST(a string has a length and no NUL) {
 
 CAF_TEST(a number has bounds) {
   body(R"({"text": "hi", "count": 0, "ratio": 1.5})");
-  CAF_CHECK_EQUAL(why(), R"(greater_than_equal at ["body","count"] less_than_equal at ["body","ratio"])");
+  CAF_CHECK_EQUAL(why(),
+                  R"(greater_than_equal at ["body","count"] less_than_equal at ["body","ratio"])");
   CAF_CHECK(wrong[0].at("ctx").at("ge") == 1);
   CAF_CHECK(wrong[1].at("ctx").at("le") == 1);
   body(R"({"text": "hi", "count": 10, "ratio": 0})");
@@ -210,8 +218,10 @@ CAF_TEST(the document of a shape says what the check does) {
                   R"({"type":"string","description":"what it looks like","default":"red",)"
                   R"("examples":["red","green"]})");
   CAF_CHECK_EQUAL(json::serialize(all.at("title")), R"({"type":["string","null"]})");
-  CAF_CHECK_EQUAL(json::serialize(all.at("count")), R"({"type":"integer","minimum":1,"maximum":10})");
-  CAF_CHECK_EQUAL(json::serialize(all.at("limit")), R"({"type":"integer","default":50,"minimum":1})");
+  CAF_CHECK_EQUAL(json::serialize(all.at("count")),
+                  R"({"type":"integer","minimum":1,"maximum":10})");
+  CAF_CHECK_EQUAL(json::serialize(all.at("limit")),
+                  R"({"type":"integer","default":50,"minimum":1})");
   CAF_CHECK_EQUAL(json::serialize(all.at("list")), R"({"type":"array","items":{}})");
 }
 

@@ -118,11 +118,10 @@ struct fixture : test_coordinator_fixture<> {
   }
 
   void write(durability mode = durability::durable, const std::string& folder = "") {
-    control.emplace(context,
-                    sql::pool_options{.url = shared_database().as("kg_control", folder),
-                                      .connections = limits::log_connections,
-                                      .max_in_flight = 1,
-                                      .reconnect_max = 100ms});
+    control.emplace(context, sql::pool_options{.url = shared_database().as("kg_control", folder),
+                                               .connections = limits::log_connections,
+                                               .max_in_flight = 1,
+                                               .reconnect_max = 100ms});
     log_writer_probe probe;
     probe.committed = [this](size_t rows, double) { commits.push_back(rows); };
     probe.retried = [this] { ++retries; };
@@ -194,8 +193,10 @@ struct fixture : test_coordinator_fixture<> {
   }
 
   static std::string stored(const running& x) {
-    return admin("SELECT coalesce(string_agg(text, '' ORDER BY index), '') FROM kg.turn_chunks "
-                 "WHERE turn_id = '" + x.turn.text() + "'");
+    return admin(
+        "SELECT coalesce(string_agg(text, '' ORDER BY index), '') FROM kg.turn_chunks "
+        "WHERE turn_id = '" +
+        x.turn.text() + "'");
   }
 };
 
@@ -330,8 +331,8 @@ CAF_TEST(a chunk that PostgreSQL cannot hold is found among the others and refus
 }
 
 CAF_TEST(while the server is away nothing is shown and afterwards nothing is missing) {
-  const auto folder = std::filesystem::temp_directory_path() /
-                      ("kgents-away-" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("kgents-away-" + std::to_string(::getpid()));
   write(durability::durable, folder.string());
   auto& x = turn();
   append(x, "A");
@@ -355,8 +356,9 @@ CAF_TEST(chunks whose commit was cut off are sent again and stored once) {
   settle();
   append(x, "B");
   poll();  // it is on its way now
-  admin("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'kg_control' "
-        "AND datname = 'log_writer'");
+  admin(
+      "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'kg_control' "
+      "AND datname = 'log_writer'");
   append(x, "C");
   settle();
   CAF_CHECK_EQUAL(stored(x), "ABC");

@@ -49,9 +49,8 @@ struct fixture : test_coordinator_fixture<> {
   io_unit unit{sys, thread};
   bool silent = false;
   std::vector<entity_id> crashed;
-  region entities{{2, 100}, {[](entity_kind, int) {}, [this](const entity_id& id) {
-                               crashed.push_back(id);
-                             }}};
+  region entities{
+      {2, 100}, {[](entity_kind, int) {}, [this](const entity_id& id) { crashed.push_back(id); }}};
   caf::actor handle;
   port* here = nullptr;
   const entity_id id = some_session();
@@ -157,7 +156,8 @@ CAF_TEST(those who wait for an entity that is lost are told and others are not) 
 CAF_TEST(a message that finds its entity ended is answered) {
   ask(id, get_session{});
   const auto actor = std::get<region::permit>(entities.admit(id)).actor();
-  // Asked while the entity's end is on its way to it: the message is in a mailbox that nobody reads any more.
+  // Asked while the entity's end is on its way to it: the message is in a mailbox that nobody reads
+  // any more.
   caf::anon_send_exit(actor, caf::exit_reason::unhandled_exception);
   ask(id, get_session{});
   CAF_CHECK_EQUAL(crashed.size(), 1u);

@@ -17,7 +17,9 @@ caf::behavior entity(caf::event_based_actor*, int) {
   return {[](int x) { return x; }};
 }
 
-entity_id some_session() { return session_entity(tenant_id{uuid::random()}, session_id{uuid::random()}); }
+entity_id some_session() {
+  return session_entity(tenant_id{uuid::random()}, session_id{uuid::random()});
+}
 
 struct fixture : test_coordinator_fixture<> {
   int made = 0;

@@ -131,9 +131,8 @@ CAF_TEST(uncommitted bytes are counted for all logs of the node) {
 }
 
 CAF_TEST(the owner hears of the commit that it waits for) {
-  const auto owner = sys.spawn([](caf::event_based_actor*, int) -> caf::behavior {
-    return {[](int) {}};
-  }, 0);
+  const auto owner =
+      sys.spawn([](caf::event_based_actor*, int) -> caf::behavior { return {[](int) {}}; }, 0);
   log->own(owner.address());
   CAF_CHECK(!log->want_commit());  // nothing is uncommitted
   chunks(first, 0, 2);
@@ -231,6 +230,17 @@ CAF_TEST(a reader behind what is held is told so and positions stay) {
   CAF_CHECK_EQUAL(log->held_bytes(), 0u);
   CAF_CHECK_EQUAL(log->append_shown(begin(second)), 4u);
   CAF_CHECK_EQUAL(read(4), indices({-1}));
+}
+
+CAF_TEST(a turn whose start was dropped has no first event and no place before what is held) {
+  ended_turn();
+  log->drop_before(2);
+  CAF_CHECK(!log->first_of(first));
+  CAF_CHECK_EQUAL(log->held_from(first).value_or(99), 1);
+  CAF_CHECK(!log->behind({first, 1, cursor::turn_event}));
+  CAF_CHECK(log->behind({first, 1, 0}) == uint64_t{2});
+  CAF_CHECK(log->behind({first, 1, 1}) == uint64_t{3});
+  CAF_CHECK(!log->held_from(second));
 }
 
 CAF_TEST(what is not shown or not committed is never dropped) {
