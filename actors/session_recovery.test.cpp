@@ -259,9 +259,9 @@ CAF_TEST(a removed session answers 404 and cancels its turns) {
   const auto gone = ask<session_view>(remove_session{});
   CAF_REQUIRE(gone->has_value());
   CAF_CHECK_EQUAL((*gone)->value.status, "closed");
-  CAF_CHECK_EQUAL((*ask<session_view>(get_session{}))->wrong.status, 404);
+  CAF_CHECK((*ask<session_view>(get_session{}))->wrong.status == 404);
   CAF_CHECK_EQUAL(refused(message()).status, 404);
-  CAF_CHECK_EQUAL((*ask<runtime::attached>(attach_reader{}))->wrong.status, 404);
+  CAF_CHECK((*ask<runtime::attached>(attach_reader{}))->wrong.status == 404);
   commit();
   CAF_CHECK_EQUAL(shown(), "turn 0:A complete:canceled turn complete:canceled");
   CAF_CHECK_EQUAL(calls.size(), 1u);
@@ -282,7 +282,7 @@ CAF_TEST(a session that is not there answers 404 and goes when the region lets i
   CAF_CHECK_EQUAL((*out)->wrong.status, 404);
   wait(limits::end_turn_retry);
   CAF_CHECK(alive());  // a message is on its way
-  CAF_CHECK_EQUAL((*ask<session_view>(get_session{}))->wrong.status, 404);
+  CAF_CHECK((*ask<session_view>(get_session{}))->wrong.status == 404);
   may_retire = true;
   wait(limits::end_turn_retry);
   CAF_CHECK(!alive());

@@ -30,9 +30,8 @@ CAF_TEST(a WebSocket text has type and id and turn and the members of the data) 
   CAF_CHECK(v.at("turn_id") == "0193a5b0-0000-7000-8000-0000000000ff");
   CAF_CHECK(v.at("index") == 7);
   CAF_CHECK(v.at("text") == "x");
-  const auto t =
-      boost::json::parse(make_turn_event(turn, 1, message_id{uuid::random()}, "reflect")
-                             ->websocket_text());
+  const auto t = boost::json::parse(
+      make_turn_event(turn, 1, message_id{uuid::random()}, "reflect")->websocket_text());
   CAF_CHECK(t.at("turn_id") == "0193a5b0-0000-7000-8000-0000000000ff");
   CAF_CHECK(t.at("mode") == "reflect");
 }

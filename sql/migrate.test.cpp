@@ -28,7 +28,8 @@ struct fixture {
     in("postgres", ("CREATE DATABASE " + name).c_str());
   }
 
-  [[nodiscard]] std::string url(std::string database = {}, const std::string& user = "postgres") const {
+  [[nodiscard]] std::string url(std::string database = {},
+                                const std::string& user = "postgres") const {
     if (database.empty())
       database = name;
     auto out = server;
@@ -136,10 +137,11 @@ CAF_TEST(D14 the ledger holds the SHA 256 of the files bytes) {
 
 CAF_TEST(D14 a file that fails leaves no trace and keeps those before it) {
   const std::vector<migration> files = {
-    {"00-first", "CREATE SCHEMA kg; CREATE TABLE kg.schema_migrations (version text PRIMARY KEY,"
-                 " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"},
-    {"01-half", "CREATE TABLE kg.half (); SELECT 1 / 0"},
-    {"02-never", "CREATE TABLE kg.never ()"}};
+      {"00-first",
+       "CREATE SCHEMA kg; CREATE TABLE kg.schema_migrations (version text PRIMARY KEY,"
+       " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"},
+      {"01-half", "CREATE TABLE kg.half (); SELECT 1 / 0"},
+      {"02-never", "CREATE TABLE kg.never ()"}};
   const auto result = run(false, files);
   CAF_CHECK(contains(result.error, "01-half"));
   CAF_CHECK(contains(result.error, "division by zero"));
@@ -151,7 +153,7 @@ CAF_TEST(D14 a file that fails leaves no trace and keeps those before it) {
 CAF_TEST(D14 it runs without pgvector) {
   CAF_REQUIRE_EQUAL(run().error, "");
   const bool has_vector =
-    value("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == "1";
+      value("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == "1";
   CAF_CHECK_EQUAL(value("SELECT format_type(atttypid, atttypmod) FROM pg_attribute"
                         " WHERE attrelid = 'kg.memories'::regclass AND attname = 'embedding'"),
                   has_vector ? "kg.vector(1536)" : "real[]");
@@ -193,11 +195,13 @@ CAF_TEST(D14 the migrators role needs no superuser once the roles exist) {
 CAF_TEST(D14 a role that may create none is told which roles are missing) {
   CAF_REQUIRE_EQUAL(run().error, "");
   fixture fresh;
-  in("postgres", "ALTER ROLE kg_metrics RENAME TO kg_metrics_away;"
-                 "ALTER ROLE kg_billing RENAME TO kg_billing_away");
+  in("postgres",
+     "ALTER ROLE kg_metrics RENAME TO kg_metrics_away;"
+     "ALTER ROLE kg_billing RENAME TO kg_billing_away");
   const auto refused = fresh.run(false, embedded_migrations(), "kg_migrator");
-  in("postgres", "ALTER ROLE kg_metrics_away RENAME TO kg_metrics;"
-                 "ALTER ROLE kg_billing_away RENAME TO kg_billing");
+  in("postgres",
+     "ALTER ROLE kg_metrics_away RENAME TO kg_metrics;"
+     "ALTER ROLE kg_billing_away RENAME TO kg_billing");
   CAF_CHECK(contains(refused.error, "kg_billing, kg_metrics"));
   CAF_CHECK(!contains(refused.error, "kg_app"));
   CAF_CHECK(refused.applied.empty());
@@ -225,8 +229,8 @@ CAF_TEST(D15 seeding gives one tenant one user and three keys with the agreed sc
   CAF_CHECK_EQUAL(value("SELECT count(*) FROM kg.tenants"), "1");
   CAF_CHECK_EQUAL(value("SELECT count(*) FROM kg.users"), "1");
   CAF_CHECK_EQUAL(
-    value("SELECT string_agg(user_ref || scopes::text, ' ' ORDER BY user_ref) FROM kg.api_keys"),
-    "user_alice{read} user_bob{read,write} user_carol{read,write,admin,billing}");
+      value("SELECT string_agg(user_ref || scopes::text, ' ' ORDER BY user_ref) FROM kg.api_keys"),
+      "user_alice{read} user_bob{read,write} user_carol{read,write,admin,billing}");
   CAF_CHECK_EQUAL(value("SELECT string_agg(tier || ops_per_day || '/' || tokens_limit_month, ' '"
                         " ORDER BY user_ref) FROM unnest('{alice,bob,carol}'::text[]) n,"
                         " kg.resolve_api_key(encode(sha256(('kg_dev_' || n)::bytea), 'hex'))"),
@@ -243,8 +247,10 @@ CAF_TEST(D16 the start is refused to a superuser a role with BYPASSRLS and an ow
     CAF_CHECK(contains(found[0], "Connect as kg_app"));
   }
   in(name, "ALTER ROLE kg_owner NOLOGIN");
-  CAF_CHECK(problems({.database_url = url({}, "kg_app"), .control_url = url({}, "kg_control")}).empty());
-  const auto control = problems({.database_url = url({}, "kg_app"), .control_url = url({}, "kg_admin")});
+  CAF_CHECK(
+      problems({.database_url = url({}, "kg_app"), .control_url = url({}, "kg_control")}).empty());
+  const auto control =
+      problems({.database_url = url({}, "kg_app"), .control_url = url({}, "kg_admin")});
   CAF_REQUIRE_EQUAL(control.size(), 1u);
   CAF_CHECK(contains(control[0], "Connect as kg_control"));
   CAF_CHECK(problems({.database_url = url({}, "postgres"), .allow_privileged = true}).empty());
