@@ -251,8 +251,17 @@ void session::remove(promise<session_view> out) {
     for (auto& x : waiting_)
       x.cancel = true;
     cancel_running();
+    close_if_removed();
     out.deliver(answer{view()});
   });
+}
+
+/// The followers of a removed session end once its last turn has.
+void session::close_if_removed() {
+  if (!removed_ || running_ || !waiting_.empty())
+    return;
+  log_->close();
+  services_->advanced(log_);
 }
 
 void session::tick() {

@@ -101,6 +101,7 @@ private:
   [[nodiscard]] session_view view() const;
   void update(const update_session& ask, promise<session_view> out);
   void remove(promise<session_view> out);
+  void close_if_removed();
   void tick();
   void gone(refusal why);
   void fenced();

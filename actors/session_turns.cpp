@@ -506,6 +506,7 @@ void session::show_end(const sql::turn_end& end, const std::string& created_at) 
   for (auto& out : std::exchange(cancelers_, {}))
     out.deliver(answer{canceled{turn.id}});
   run_next();
+  close_if_removed();
   release_permit();
 }
 

@@ -95,6 +95,10 @@ public:
   bool want_commit();
   [[nodiscard]] bool all_committed() const;
 
+  /// The session was removed: nothing will be appended any more, and its readers end.
+  void close() noexcept { closed_ = true; }
+  [[nodiscard]] bool closed() const noexcept { return closed_; }
+
   /// One bit per I/O thread that has readers.
   std::atomic<uint64_t> hubs{0};
 
@@ -115,6 +119,7 @@ private:
   size_t uncommitted_bytes_ = 0;
   caf::actor_addr owner_;
   bool dirty_ = false;
+  std::atomic<bool> closed_{false};
 };
 
 using log_ptr = std::shared_ptr<session_log>;

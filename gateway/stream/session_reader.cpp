@@ -143,6 +143,7 @@ void session_reader::pull(std::vector<event_ptr>& out, size_t max) {
       live_ = false;  // fell behind what the log holds: the rest comes from PostgreSQL
       continue;
     } else if (scratch_.empty()) {
+      ended_ = log_->closed();
       return;
     }
     for (auto& x : scratch_) {

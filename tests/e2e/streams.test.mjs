@@ -62,6 +62,20 @@ test('a chunk goes out when it is there, not when the answer is done', async () 
   assert.equal((await stream.rest()).at(-1).event, 'complete');
 });
 
+test('the followers of a removed session hear its last turn end, and then end themselves', async () => {
+  const session = await who.session();
+  const script = scripted(5, { gated: true });
+  const follower = await who.stream(streamPath(session));
+  const socket = await openSocket(server, session, { key: who.key });
+  const stream = await who.say(session, tell(script));
+  script.release(2);
+  await stream.chunks(2);
+  assert.equal((await call(server, 'DELETE', `/v1/kgent/sessions/${session}`, { key: who.key })).status, 204);
+  assert.equal((await stream.rest()).at(-1).data.finish_reason, 'canceled');
+  assert.equal((await follower.rest()).at(-1).data.finish_reason, 'canceled');
+  assert.equal((await socket.closed).code, 1000);
+});
+
 test('what was shown is in PostgreSQL', async () => {
   const script = scripted(5, { gated: true });
   const stream = await who.say(await who.session(), tell(script));
