@@ -106,7 +106,6 @@ void session::on_exit() {
 
 void session::load() {
   auto query = sql::sessions::get(id_.tenant, key());
-  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
   runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
     if (auto* row = std::get_if<0>(&out))
       loaded(std::move(*row));
@@ -124,7 +123,6 @@ void session::loaded(std::optional<sql::session_row> row) {
   if (auto mode = persona::parse_mode(row_.mode))
     soul_.active = *mode;
   auto query = sql::turns::unfinished_of(id_.tenant, key());
-  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
   runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
     auto* found = std::get_if<0>(&out);
     if (found == nullptr) {
@@ -217,7 +215,6 @@ void session::update(const update_session& ask, promise<session_view> out) {
   if (!ask.status.empty())
     change.status = ask.status;
   auto query = sql::sessions::update(id_.tenant, session_id{id_.key}, change);
-  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
   runtime::run_query(this, services_->database, std::move(query), [this, out](auto result) mutable {
     if (auto* row = std::get_if<0>(&result)) {
       if (!*row) {
@@ -235,7 +232,6 @@ void session::update(const update_session& ask, promise<session_view> out) {
 
 void session::remove(promise<session_view> out) {
   auto query = sql::sessions::remove(id_.tenant, key());
-  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
   runtime::run_query(this, services_->database, std::move(query), [this, out](auto result) mutable {
     auto* removed = std::get_if<0>(&result);
     if (removed == nullptr) {

@@ -107,14 +107,18 @@ private:
   void fenced();
   void later(std::function<void()> work);
 
-  // session_turns.cpp: messages and turns
+  // session_messages.cpp: stored, queued, taken over
   void receive(send_message ask, promise<accepted> out);
   void begin_next();
   void begin(const send_message& ask, promise<accepted> out);
   void release_permit();
   void begun(const send_message& ask, promise<accepted> out, sql::begun_turn x);
   void take_over(std::vector<sql::unfinished_turn> found);
+  void look_again_later();
+  void look_again();
   void run_next();
+
+  // session_turns.cpp: the running turn
   void run();
   void show_durable_part();
   void read_history(persona::model_request ask);
@@ -128,8 +132,6 @@ private:
   void ended(sql::answer<sql::ended_turn> out, const sql::turn_end& end);
   void ask_whether_ended(const sql::turn_end& end);
   void show_end(const sql::turn_end& end, const std::string& created_at);
-  void look_again();
-  void look_again_later();
   bool cancel_running();
   void cancel(turn_id which, promise<canceled> out);
 

@@ -11,8 +11,6 @@ namespace limits = runtime::limits;
 
 namespace {
 
-auto soon() { return std::chrono::steady_clock::now() + limits::sql_deadline; }
-
 kgents::turn_end end_of(const sql::turn_row& row) {
   kgents::turn_end out;
   const bool stored = row.status != sql::turn_status::failed && !row.answer.text.empty();
@@ -40,8 +38,8 @@ void append_events(std::vector<event_ptr>& out, const sql::turn_row& row, int64_
                       : make_complete_event(row.id, row.epoch, chunks, end_of(row)));
 }
 
-/// Shown before it was durable (durability `memory`) and lost with its node: it was said anew, maybe
-/// otherwise.
+/// Shown before it was durable (durability `memory`) and lost with its node: it was said anew,
+/// maybe otherwise.
 bool lost(const cursor& place, lease_epoch epoch, size_t inherited) {
   return place.epoch < epoch && place.index >= static_cast<int64_t>(inherited);
 }
@@ -97,7 +95,6 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
       return;
     }
   auto query = sql::turns::locate(id_.tenant, key(), ask.place.turn);
-  query.work.deadline = soon();
   runtime::run_query(
       this, services_->database, std::move(query), [this, ask, out](auto result) mutable {
         auto* place = std::get_if<0>(&result);
@@ -131,7 +128,6 @@ void session::replay(const attach_reader& ask, sql::turn_seq from, promise<runti
   // Turns that end while the page is read must still be in the log afterwards.
   ++replays_;
   auto query = sql::turns::replay(id_.tenant, key(), from - 1, limits::replay_turns);
-  query.work.deadline = soon();
   runtime::run_query(
       this, services_->database, std::move(query), [this, ask, out](auto result) mutable {
         --replays_;

@@ -215,7 +215,6 @@ void soul::charge(api_key_id key, std::string_view endpoint, const llm::usage& t
     model.tokens_out = tokens.tokens_out;
     query.work.statements.push_back(sql::usage::record_statement(id_.tenant, model));
   }
-  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
   runtime::run_query(this, services_->database, std::move(query),
                      [out, used, body = std::move(body)](auto result) mutable {
                        if (auto* wrong = std::get_if<1>(&result))

@@ -43,7 +43,6 @@ caf::behavior tenant::make_behavior() {
           return out;
         }
         auto query = sql::tenants::get(id_.tenant);
-        query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
         runtime::run_query(
             this, services_->database, std::move(query),
             [this, key = x.key, out](auto result) mutable {
@@ -71,7 +70,6 @@ caf::behavior tenant::make_behavior() {
 
 void tenant::fill(const sql::resolved_key& key, const sql::tenant_row& row, promise out) {
   auto query = sql::keys::usage_of(id_.tenant, key.key);
-  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
   runtime::run_query(
       this, services_->database, std::move(query), [this, key, row, out](auto result) mutable {
         auto* used = std::get_if<0>(&result);

@@ -6,6 +6,7 @@
 #include <caf/event_based_actor.hpp>
 #include <memory>
 
+#include "runtime/limits.hpp"
 #include "runtime/pinned_actor.hpp"
 #include "sql/pool.hpp"
 
@@ -40,6 +41,7 @@ template <class Query, class F>
 void run_query(caf::event_based_actor* self, const caf::actor& database, Query query, F done) {
   using value = decltype(query.parse(std::declval<std::vector<sql::rows>&>()));
   using answer = std::variant<value, sql::failure>;
+  query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
   auto work = std::make_shared<sql::transaction>(std::move(query.work));
   // done() is shared by the two handlers, of which one runs.
   auto finish = std::make_shared<F>(std::move(done));

@@ -1,0 +1,207 @@
+// A session's messages: stored, queued, and taken over from an activation that is gone; the running
+// turn is in session_turns.cpp.
+
+#include <algorithm>
+
+#include "actors/session.hpp"
+#include "runtime/limits.hpp"
+
+namespace kgents::actors {
+
+namespace limits = runtime::limits;
+
+void session::receive(send_message ask, promise<accepted> out) {
+  // A repeated request is answered by PostgreSQL: who asks again is owed the answer of before the
+  // closing.
+  if (row_.status == "closed" && ask.idempotency_key.empty()) {
+    out.deliver(answer<accepted>{refusal{409, "Session is closed", 0, "session_closed"}});
+    return;
+  }
+  beginnings_.push_back([this, ask = std::move(ask), out] { begin(ask, out); });
+  begin_next();
+}
+
+/// One message is stored at a time: PostgreSQL would serialise them on the session's row anyway,
+/// and so their order here is their order there.
+void session::begin_next() {
+  if (beginning_ || beginnings_.empty())
+    return;
+  beginning_ = true;
+  auto work = std::move(beginnings_.front());
+  beginnings_.pop_front();
+  work();
+}
+
+void session::begin(const send_message& ask, promise<accepted> out) {
+  if (permit_ == nullptr)
+    permit_ = services_->turn_permit(id_.tenant);
+  if (permit_ == nullptr) {
+    out.deliver(answer<accepted>{
+        refusal{429, "Too many answers are being made for this tenant. Try again shortly.", 1,
+                "concurrency"}});
+    beginning_ = false;
+    begin_next();
+    return;
+  }
+  sql::turn_start start;
+  start.turn = turn_id{uuid::time_ordered()};
+  start.session = key();
+  start.message = message_id{uuid::time_ordered()};
+  start.answer = message_id{uuid::time_ordered()};
+  start.content = ask.text;
+  if (!ask.mode.empty())
+    start.mode = ask.mode;
+  start.budget = ask.budget;
+  start.cancel_on_disconnect = ask.cancel_on_disconnect;
+  if (!ask.key.value.is_nil())
+    start.api_key = ask.key;
+  if (!ask.idempotency_key.empty()) {
+    start.idempotency_key = ask.idempotency_key;
+    start.request_hash = ask.request_hash;
+  }
+  start.usage = usage_id{uuid::time_ordered()};
+  start.most_waiting = limits::waiting_turns;
+  start.busy = ask.if_busy == when_busy::reject ? sql::if_busy::reject : sql::if_busy::queue;
+  auto query = sql::turns::begin(id_.tenant, start);
+  runtime::run_query(this, services_->database, std::move(query),
+                     [this, ask, out](auto result) mutable {
+                       beginning_ = false;
+                       if (auto* x = std::get_if<0>(&result)) {
+                         begun(ask, out, std::move(*x));
+                       } else {
+                         const auto& why = std::get<1>(result);
+                         // It may be stored although nobody will hear of it: then its turn runs,
+                         // and is there when the client looks.
+                         if (why.what == sql::failure::kind::unknown_outcome ||
+                             why.what == sql::failure::kind::timeout)
+                           look_again_later();
+                         out.deliver(answer<accepted>{refused_by_database(why)});
+                       }
+                       begin_next();
+                       release_permit();
+                     });
+}
+
+void session::release_permit() {
+  if (!running_ && !claiming_ && waiting_.empty() && !beginning_)
+    permit_.reset();
+}
+
+void session::begun(const send_message& ask, promise<accepted> out, sql::begun_turn x) {
+  using kind = sql::begun_turn::kind;
+  const auto refuse = [&](refusal why) { out.deliver(answer<accepted>{std::move(why)}); };
+  switch (x.what) {
+    case kind::missing:
+      return refuse({404, "Session not found", 0, ""});
+    case kind::closed:
+      return refuse({409, "Session is closed", 0, "session_closed"});
+    case kind::mismatch:
+      return refuse(
+          {422, "Idempotency-Key was used before with another request", 0, "idempotency_mismatch"});
+    case kind::busy:
+      return refuse({409, "Session is busy", 0, "session_busy"});
+    case kind::full:
+      return refuse({429, "Session has too many waiting messages. Try again when it has answered.",
+                     1, "session_busy"});
+    case kind::joined:
+      out.deliver(answer{accepted{x.turn, x.message, x.epoch, true}});
+      return;
+    case kind::started:
+    case kind::queued:
+      break;
+  }
+  if (auto mode = persona::parse_mode(ask.mode))
+    soul_.active = *mode;
+  ++row_.message_count;
+  turn_state turn;
+  turn.id = x.turn;
+  turn.message = x.message;
+  turn.answer_id = x.answer;
+  turn.epoch = x.epoch;
+  turn.user_text = ask.text;
+  turn.mode = x.mode;
+  turn.budget = ask.budget;
+  turn.key = ask.key;
+  out.deliver(answer{accepted{x.turn, x.message, x.epoch, false}});
+  // Not before it is stored: a request that is refused, or repeated by its key, interrupts nothing.
+  if (ask.if_busy == when_busy::interrupt)
+    cancel_running();
+  if (x.what == kind::started && !running_ && waiting_.empty() && !claiming_) {
+    running_ = std::make_unique<turn_state>(std::move(turn));
+    run();
+  } else {
+    waiting_.push_back(std::move(turn));
+    run_next();
+  }
+}
+
+/// Turns that are stored and that nobody here works on: after an activation, or when the outcome of
+/// storing one is unknown.
+void session::take_over(std::vector<sql::unfinished_turn> found) {
+  for (auto& x : found) {
+    const auto same = [&](const turn_state& y) { return y.id == x.id; };
+    if ((running_ && same(*running_)) || std::any_of(waiting_.begin(), waiting_.end(), same))
+      continue;
+    turn_state turn;
+    turn.id = x.id;
+    turn.message = x.message;
+    turn.answer_id = x.answer_id;
+    turn.epoch = x.epoch;
+    turn.user_text = std::move(x.content);
+    turn.mode = std::move(x.mode);
+    turn.budget = std::move(x.budget);
+    turn.key = x.api_key.value_or(api_key_id{});
+    turn.answer = std::move(x.answer);
+    waiting_.push_back(std::move(turn));
+  }
+  if (permit_ == nullptr && !waiting_.empty())
+    permit_ = services_->turn_permit(id_.tenant);  // counted if it can be; it runs in any case
+  run_next();
+}
+
+void session::look_again_later() {
+  looking_ = true;
+  later([this] { look_again(); });
+}
+
+void session::look_again() {
+  auto query = sql::turns::unfinished_of(id_.tenant, key());
+  runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
+    auto* found = std::get_if<0>(&out);
+    if (found == nullptr) {
+      look_again_later();
+      return;
+    }
+    looking_ = false;
+    take_over(std::move(*found));
+  });
+}
+
+void session::run_next() {
+  if (running_ || claiming_ || waiting_.empty())
+    return;
+  claiming_ = true;
+  auto query = sql::turns::claim(id_.tenant, waiting_.front().id);
+  runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
+    claiming_ = false;
+    auto* epoch = std::get_if<0>(&out);
+    if (epoch == nullptr) {
+      later([this] { run_next(); });
+      return;
+    }
+    if (*epoch) {
+      running_ = std::make_unique<turn_state>(std::move(waiting_.front()));
+      running_->epoch = **epoch;
+    }
+    waiting_.pop_front();
+    if (running_) {
+      run();
+    } else {  // it has ended elsewhere: its readers find it in PostgreSQL
+      place_held_readers();
+      run_next();
+    }
+    release_permit();
+  });
+}
+
+}  // namespace kgents::actors
