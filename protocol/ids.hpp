@@ -72,8 +72,8 @@ using turn_id = strong_uuid<struct turn_tag>;
 /// Position of a chunk in its turn, from 0, contiguous.
 using chunk_index = uint32_t;
 
-/// Fencing epoch: grows with every activation that takes over a running turn; older writers are
-/// refused by PostgreSQL.
+/// Fencing epoch, of a shard's lease or of a running turn: grows with each new owner; PostgreSQL
+/// refuses the writes of an older one.
 using lease_epoch = uint64_t;
 
 }  // namespace kgents
