@@ -61,6 +61,7 @@ struct cluster_member {
   member_state state = member_state::joining;
   uint64_t beat = 0;             ///< counts its heartbeats
   std::vector<node_id> suspects; ///< who has lost its link to it
+  bool drain_requested = false;  ///< an operator asked it to leave
 
   [[nodiscard]] bool has_role(std::string_view role) const noexcept {
     for (const auto& x : roles)
