@@ -1,6 +1,6 @@
 // A PostgreSQL of the test's own, for what `kgentsd dev` cannot show: the database stopping while the server goes on.
 import { execFileSync, spawn } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import pg from 'pg';
@@ -22,8 +22,9 @@ function unprivileged() {
   return { uid: Number(uid), gid: Number(gid) };
 }
 
-/// A private server on a Unix socket. `fsync` stays on, as a kill must find what was committed.
-export async function startPostgres() {
+/// A private server on a Unix socket. `fsync` stays on, as a kill must find what was committed. `tcp: {address, subnet}`
+/// opens it on that address as well, for whoever is in the subnet: what uses the socket cannot be cut off by the network.
+export async function startPostgres({ tcp, connections = 60 } = {}) {
   const directory = temporaryDirectory('kgents-pg');
   const who = unprivileged();
   const bin = binDirectory();
@@ -35,9 +36,11 @@ export async function startPostgres() {
   }
   const options = { ...who, cwd: directory, stdio: 'ignore' };
   execFileSync(join(bin, 'initdb'), ['-D', data, '-A', 'trust', '-U', 'postgres', '-E', 'UTF8', '--no-locale', '--no-sync'], options);
+  if (tcp) appendFileSync(join(data, 'pg_hba.conf'), `host all all ${tcp.subnet} trust\n`);
 
   const database = { directory, socket, child: null };
   database.url = (user, name = 'kgents') => `postgresql:///${name}?host=${encodeURIComponent(socket)}&user=${user}`;
+  database.tcpUrl = (user, name = 'kgents') => `postgresql://${user}@${tcp.address}:5432/${name}`;
   database.connect = async (name = 'kgents') => {
     const client = new pg.Client({ host: socket, user: 'postgres', database: name });
     client.on('error', () => {});
@@ -45,7 +48,8 @@ export async function startPostgres() {
     return client;
   };
   database.start = async () => {
-    const args = ['-D', data, '-k', socket, '-c', 'listen_addresses=', '-c', 'shared_buffers=64MB', '-c', 'max_connections=60'];
+    const settings = [`listen_addresses=${tcp?.address ?? ''}`, 'shared_buffers=64MB', `max_connections=${connections}`];
+    const args = ['-D', data, '-k', socket, ...settings.flatMap((setting) => ['-c', setting])];
     const child = spawn(join(bin, 'postgres'), args, options);
     database.child = child;
     endsWithUs(child);
@@ -98,10 +102,11 @@ function backendsOf(parent) {
     .map(Number);
 }
 
-/// The same, with the schema and the development keys.
-export async function startMigratedPostgres() {
-  const database = await startPostgres();
-  const settings = { DATABASE_ADMIN_URL: database.url('postgres'), KGENTS_ENV: 'dev', KGENTS_SEED_DEV: 'true' };
+/// The same, with the schema and, unless `environment` is another than dev, the development keys.
+export async function startMigratedPostgres({ environment = 'dev', ...options } = {}) {
+  const database = await startPostgres(options);
+  const settings = { DATABASE_ADMIN_URL: database.url('postgres'), KGENTS_ENV: environment };
+  if (environment === 'dev') settings.KGENTS_SEED_DEV = 'true';
   const { code, output, log } = await run(['migrate'], settings);
   if (code !== 0) {
     await database.dispose();

@@ -51,7 +51,8 @@ export function endsWithUs(child) {
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 for (const [signal, number] of [['SIGINT', 2], ['SIGTERM', 15]]) process.once(signal, () => process.exit(128 + number));
 
-/// A running kgentsd. `log` is its standard error so far; `exited` resolves to `{code, signal}`.
+/// A running kgentsd. `log` is its standard error so far; `exited` resolves to `{code, signal}`; `pid` is kgentsd's own,
+/// whatever command started it.
 class Server {
   log = '';
   output = '';
@@ -91,11 +92,25 @@ class Server {
     return this.end('SIGKILL');
   }
 
+  get running() {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  signal(name) {
+    if (!this.running) return;
+    try {
+      process.kill(this.pid, name);
+    } catch (gone) {
+      if (gone.code !== 'ESRCH') throw gone;
+    }
+  }
+
   async end(signal) {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+    this.signal(signal);
     try {
       return await within(this.exited, `kgentsd to end on ${signal}`);
     } catch (late) {
+      this.signal('SIGKILL');
       this.child.kill('SIGKILL');
       await this.exited;
       throw late;
@@ -108,11 +123,27 @@ class Server {
   }
 }
 
-async function launch(args, env) {
-  const server = new Server(spawn(binary(), args, { env: cleanEnvironment(env), stdio: ['ignore', 'pipe', 'pipe'] }));
+// What `prefix` started may stand between us and kgentsd: unshare does, ip and setpriv become what they run.
+function innermost(pid) {
+  for (let at = pid; ; ) {
+    const [child] = readFileSync(`/proc/${at}/task/${at}/children`, 'utf8').trim().split(' ');
+    if (!child || readFileSync(`/proc/${at}/comm`, 'utf8').trim() === 'kgentsd') return at;
+    at = Number(child);
+  }
+}
+
+/// Starts `kgentsd ARGS` without waiting. `prefix` is a command that runs it: in a namespace, for instance.
+export function begin(args, env, prefix = []) {
+  const [command, ...rest] = [...prefix, binary(), ...args];
+  return new Server(spawn(command, rest, { env: cleanEnvironment(env), stdio: ['ignore', 'pipe', 'pipe'] }));
+}
+
+/// The same, and waits for its ready line.
+export async function launch(args, env, { prefix = [], ms = 3 * patience.ms } = {}) {
+  const server = begin(args, env, prefix);
   try {
-    const [, url, host, port, node] = await within(server.ready, 'the ready line', 3 * patience.ms);
-    Object.assign(server, { url, host, port: Number(port), node });
+    const [, url, host, port, node] = await within(server.ready, 'the ready line', ms);
+    Object.assign(server, { url, host, port: Number(port), node, pid: innermost(server.pid) });
   } catch (cause) {
     server.child.kill('SIGKILL');
     throw new Error(`${cause.message}\n${server.log.slice(-3000)}`);
