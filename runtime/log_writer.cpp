@@ -107,7 +107,7 @@ private:
     for (const auto& part : x->parts)
       for (const auto& e : part.chunks)
         rows.add(e->place().turn, e->place().epoch, static_cast<chunk_index>(e->place().index),
-                 e->text);
+                 e->text, sql::fence{});
     auto query = rows.take();
     query.work.deadline = x->sent + limits::log_commit_deadline;
     pool_.submit(std::move(query.work),

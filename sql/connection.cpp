@@ -10,6 +10,11 @@ namespace kgents::sql {
 namespace {
 
 constexpr std::string_view set_context = "SELECT kg.set_tenant_context($1)";
+constexpr std::string_view check_lease = "SELECT kg.check_lease($1, $2)";
+constexpr std::string_view set_context_and_check_lease =
+    "SELECT kg.set_tenant_context($1), kg.check_lease($2, $3)";
+
+constexpr std::string_view old_lease = "KG001";  // raised by kg.check_lease
 
 std::string field(const PGresult* result, int which) {
   const auto* text = PQresultErrorField(result, which);
@@ -153,11 +158,21 @@ bool connection::send(std::string_view text, const std::vector<param>& params) {
                            values_.data(), nullptr, nullptr, 0) == 1;
 }
 
+// One statement, so that the fence costs no more than the context alone.
+bool connection::send_context(const transaction& work) {
+  if (!work.fence)
+    return !work.tenant || send(set_context, {work.tenant->text()});
+  auto shard = std::to_string(work.fence->shard.value);
+  auto epoch = std::to_string(work.fence->epoch);
+  if (!work.tenant)
+    return send(check_lease, {std::move(shard), std::move(epoch)});
+  return send(set_context_and_check_lease,
+              {work.tenant->text(), std::move(shard), std::move(epoch)});
+}
+
 bool connection::push(pending& x) {
   auto& work = x.work;
-  bool sent = true;
-  if (work.tenant)
-    sent = send(set_context, {work.tenant->text()});
+  bool sent = send_context(work);
   for (size_t i = 0; sent && i < work.statements.size(); ++i)
     sent = send(work.statements[i].text, work.statements[i].params);
   // PQpipelineSync of libpq 15 also writes to the socket, once a transaction; only libpq 17 can put
@@ -170,7 +185,7 @@ bool connection::push(pending& x) {
   f.done = std::move(x.done);
   f.deadline = work.deadline;
   f.statements = work.statements.size();
-  f.skip_context = work.tenant.has_value();
+  f.skip_context = work.tenant || work.fence;
   f.read_only = work.read_only;
   f.results.reserve(f.statements);
   return true;
@@ -253,11 +268,13 @@ bool connection::take(PGresult* result) {
       if (sqlstate.empty())
         return false;  // made up by libpq: the stream is broken
       const auto severity = field(result, PG_DIAG_SEVERITY_NONLOCALIZED);
-      if (severity == "FATAL" || severity == "PANIC")
+      if (severity == "FATAL" || severity == "PANIC") {
         fatal_ = true;  // the end of file follows
-      else
-        f.error = failure{failure::kind::rejected, std::move(sqlstate),
-                          field(result, PG_DIAG_MESSAGE_PRIMARY)};
+        return true;
+      }
+      const auto what =
+          sqlstate == old_lease ? failure::kind::fenced : failure::kind::rejected;
+      f.error = failure{what, std::move(sqlstate), field(result, PG_DIAG_MESSAGE_PRIMARY)};
       return true;
     }
     case PGRES_PIPELINE_ABORTED:

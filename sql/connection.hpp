@@ -82,7 +82,7 @@ private:
     std::optional<failure> error;
     time_point deadline;
     size_t statements;
-    bool skip_context;  // the first result is the tenant context's
+    bool skip_context;  // the first result is that of the tenant context and the fence
     bool read_only;
   };
 
@@ -93,6 +93,7 @@ private:
   void disconnect();  // closes the socket, forgets libpq's state
 
   bool send(std::string_view text, const std::vector<param>& params);
+  bool send_context(const transaction& work);
   void wait_readable();
   void wait_writable();
   void on_readable();

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "protocol/cluster.hpp"
 #include "protocol/ids.hpp"
 
 namespace kgents::sql {
@@ -26,12 +27,24 @@ struct statement {
   std::vector<param> params{};
 };
 
+/// The lease under which an entity's home writes.
+struct fence {
+  shard_id shard;
+  lease_epoch epoch = 0;
+
+  friend bool operator==(const fence&, const fence&) = default;
+};
+
 /// What runs in one round trip and commits or fails as one.
 ///
 /// With a `tenant`, `SELECT kg.set_tenant_context($1)` goes first in the same pipeline, so RLS
 /// shows that tenant's rows only.
 struct transaction {
   std::optional<tenant_id> tenant{};
+  /// Set: checked together with the context, in the same statement. When the shard's lease has
+  /// another epoch the answer is `fenced`; otherwise the lease cannot move before this transaction
+  /// has ended. It writes to the lease's row (a lock), so leave it out of what only reads.
+  std::optional<sql::fence> fence{};
   std::vector<statement> statements{};
   /// Not run at all when it is past; a running one is answered `timeout` and its connection is
   /// dropped (it may still commit: the server does not notice at once). Checked every 20 ms. Not
@@ -77,10 +90,11 @@ struct failure {
     overloaded,       ///< the queue is full; it was not run
     timeout,          ///< its deadline passed; if it was already running, it may have committed
     rejected,         ///< PostgreSQL refused it (see `sqlstate`); nothing of it was committed
+    fenced,           ///< its `fence` is of an old lease; nothing of it was committed
     unknown_outcome,  ///< the connection was lost after the commit was sent
   };
   kind what = kind::unavailable;
-  std::string sqlstate;  ///< five characters when `rejected`
+  std::string sqlstate;  ///< five characters when `rejected` or `fenced` (KG001)
   std::string message;   ///< for the log, never for a client
 };
 

@@ -119,7 +119,7 @@ struct fixture {
                               const std::vector<std::string>& chunks, chunk_index first = 0) {
     chunk_batch batch;
     for (const auto& chunk : chunks)
-      batch.add(turn, epoch, first++, chunk);
+      batch.add(turn, epoch, first++, chunk, fence{});
     return ask(batch.take(), &control);
   }
 

@@ -53,10 +53,27 @@ query<session_row> create(tenant_id tenant, const new_session& session) {
 }
 
 query<std::optional<session_row>> get(tenant_id tenant, session_id session) {
+  // As many chunks as a replay shows: those of the message, or the durable ones up to the first
+  // hole.
   constexpr std::string_view text =
-      "SELECT " KGENTS_SQL_SESSION " FROM kg.sessions WHERE id = $1 AND deleted_at IS NULL";
+      "SELECT s.*, last.id, last.epoch, last.chunks FROM (SELECT " KGENTS_SQL_SESSION
+      " FROM kg.sessions WHERE id = $1 AND deleted_at IS NULL) s LEFT JOIN LATERAL "
+      "(SELECT t.id, t.epoch, CASE WHEN m.id IS NOT NULL THEN coalesce(cardinality(m.chunk_ends), 0) "
+      "ELSE (SELECT count(*) FROM (SELECT index, row_number() OVER (ORDER BY index) - 1 AS place "
+      "FROM kg.turn_chunks WHERE turn_id = t.id) numbered WHERE index = place) END AS chunks "
+      "FROM kg.turns t LEFT JOIN kg.messages m ON m.id = t.answer_id "
+      "WHERE t.session_id = s.id AND t.status NOT IN ('queued', 'running') "
+      "ORDER BY t.seq DESC LIMIT 1) last ON true";
   return {{.tenant = tenant, .statements = {{text, {value(session)}}}, .read_only = true},
-          parse_session};
+          [](std::vector<rows>& all) {
+            auto result = parse_session(all);
+            if (result && !all[0].is_null(0, session_columns))
+              result->last_ended = {
+                  .turn = id_at<turn_id>(all[0], 0, session_columns),
+                  .epoch = count_at<lease_epoch>(all[0], 0, session_columns + 1),
+                  .chunks = count_at<chunk_index>(all[0], 0, session_columns + 2)};
+            return result;
+          }};
 }
 
 query<session_page> list(tenant_id tenant, uint32_t limit, uint64_t offset) {

@@ -11,6 +11,14 @@
 
 namespace kgents::sql {
 
+/// Where a session's history ends: its newest turn that has ended. A replay of it ends with the
+/// final event (complete or error) of index `chunks`.
+struct last_turn {
+  turn_id turn;
+  lease_epoch epoch = 0;
+  chunk_index chunks = 0;
+};
+
 /// Times are text as they go out: `YYYY-MM-DDTHH:MM:SS.ffffff+00:00`.
 struct session_row {
   session_id id;
@@ -22,6 +30,7 @@ struct session_row {
   uint64_t message_count = 0;
   uint64_t tokens_used = 0;
   std::string created_at;
+  std::optional<last_turn> last_ended{};  ///< filled by `get` only; none: no turn has ended yet
 };
 
 struct session_page {

@@ -59,7 +59,7 @@ struct begun_turn {
   enum class kind : uint8_t {
     started,   ///< written, running
     queued,    ///< written, waits for others
-    joined,    ///< the idempotency key is known: the ids and the status are those of its turn
+    joined,    ///< the turn or the idempotency key is known: ids and status are that turn's
     mismatch,  ///< the idempotency key is known for another request
     busy,      ///< `if_busy::reject` and a turn is unfinished
     full,      ///< too many wait
@@ -187,20 +187,22 @@ namespace turns {
 /// flight at once.
 class chunk_batch {
 public:
-  void add(turn_id turn, lease_epoch epoch, chunk_index index, std::string_view text);
+  /// `epoch` is the turn's, `lease` that of its session's shard.
+  void add(turn_id turn, lease_epoch epoch, chunk_index index, std::string_view text,
+           const fence& lease);
 
   [[nodiscard]] size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] size_t bytes() const noexcept { return texts_.size(); }  ///< roughly, of text
 
   /// Empties the batch. Only on a pool of the control role. The answer: turns of which nothing was
-  /// written, because the epoch is old or the turn does not run; the others' chunks are durable
-  /// (those that were there already, unchanged).
+  /// written under at least one of the epochs or leases given, because it is old or the turn does
+  /// not run; the others' chunks are durable (those that were there already, unchanged).
   [[nodiscard]] query<std::vector<turn_id>> take();
 
 private:
-  std::string turns_, epochs_, indices_,
-      texts_;  // PostgreSQL's array literals, without the closing brace
+  // PostgreSQL's array literals, without the closing brace.
+  std::string turns_, epochs_, indices_, texts_, shards_, leases_;
   size_t size_ = 0;
 };
 

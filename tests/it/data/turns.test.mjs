@@ -36,9 +36,11 @@ async function end(turn, epoch, status, content, options = {}) {
   return rows[0];
 }
 
+/** Each chunk is [turn, epoch, index, text] with the shard and the epoch of its lease, by default those of a free one. */
 async function append(chunks, client = db.control) {
-  const { rows } = await client.query('SELECT * FROM kg.append_chunks($1, $2, $3, $4) AS turn',
-    [chunks.map((c) => c[0]), chunks.map((c) => c[1]), chunks.map((c) => c[2]), chunks.map((c) => c[3])]);
+  const column = (i) => chunks.map((c) => c[i] ?? 0);
+  const { rows } = await client.query('SELECT * FROM kg.append_chunks($1, $2, $3, $4, $5, $6) AS turn',
+    [column(0), column(1), column(2), column(3), column(4), column(5)]);
   return rows.map((row) => row.turn);
 }
 
