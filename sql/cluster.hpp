@@ -58,8 +58,9 @@ struct seen {
 /// Takes that back, unless it is too late.
 [[nodiscard]] query<nothing> trust(node_id self, node_id target);
 
-/// The target's beat has stood at this value for too long. It is dead if it still does; only a node
-/// that is up or leaving is heard. True when it is dead (now or before).
+/// The target's beat has stood at this value for too long. It is dead if it still does; any node
+/// that is not dead is heard, since those that join may be the only ones left. True when it is dead
+/// (now or before).
 [[nodiscard]] query<bool> declare_dead(node_id self, node_id target, uint64_t beat);
 
 using epochs = std::vector<std::pair<shard_id, lease_epoch>>;

@@ -71,7 +71,7 @@ member_state coordinator::wanted() const noexcept {
 }
 
 void coordinator::ask_database() {
-  if (call_ != call::none || now_ < retry_at_)
+  if (stopped_ || call_ != call::none || now_ < retry_at_)
     return;
   if (!self_) {
     // Answers of a former life must not be taken for the next one's.

@@ -237,7 +237,8 @@ CREATE OR REPLACE FUNCTION kg.cluster_declare_dead(p_node bigint, p_target bigin
   LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
 BEGIN
   PERFORM kg.cluster_lock();
-  IF p_node <> p_target AND kg.cluster_counts(p_node) THEN
+  -- Also of one that is joining: when all others have crashed, nobody else could bury them.
+  IF p_node <> p_target AND EXISTS (SELECT FROM kg.cluster_nodes WHERE node = p_node AND state <> 'dead') THEN
     -- Locked, since a beat does not take the cluster's lock.
     PERFORM FROM kg.cluster_nodes WHERE node = p_target AND beat = p_beat FOR NO KEY UPDATE;
     IF FOUND THEN
