@@ -37,7 +37,9 @@ export async function startBalancer({ address, port, servers, directory }) {
   const file = join(directory, 'haproxy.cfg');
   const socket = join(directory, 'haproxy.sock');
   writeFileSync(file, configuration({ address, port, servers, socket }));
-  const child = spawn('haproxy', ['-db', '-f', file], { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
+  // Debian puts it where only root's PATH looks.
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
+  const child = spawn('haproxy', ['-db', '-f', file], { cwd: directory, env, stdio: ['ignore', 'ignore', 'pipe'] });
   endsWithUs(child);
   let log = '';
   child.stderr.setEncoding('utf8').on('data', (text) => (log += text));
