@@ -1,7 +1,5 @@
 #include "sql/connection.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -21,140 +19,45 @@ std::string field(const PGresult* result, int which) {
   return text != nullptr ? text : "";
 }
 
-void ignore_notice(void*, const char*) {}  // libpq would print them to standard error
-
 }  // namespace
 
 connection::connection(boost::asio::io_context& context, const pool_options& options,
                        connection_events& events)
-    : options_{&options},
-      events_{&events},
-      timer_{context.get_executor()},
-      socket_{context.get_executor()},
-      random_{std::random_device{}()} {}
-
-connection::~connection() { disconnect(); }
-
-void connection::start() { connect(); }
+    : link{context,
+           {.url = options.url,
+            .application_name = options.application_name,
+            .connect_timeout = options.connect_timeout,
+            .reconnect_min = options.reconnect_min,
+            .reconnect_max = options.reconnect_max}},
+      events_{&events} {}
 
 void connection::close() {
-  if (state_ == state::closed)
-    return;
   drop(cause::lost);
-  state_ = state::closed;
   events_ = nullptr;
-  timer_.cancel();
+  end();
 }
 
 void connection::abandon() {
-  state_ = state::closed;
   events_ = nullptr;
-  disconnect();
+  end();
 }
 
-void connection::connect() {
-  state_ = state::connecting;
-  const auto attempt = ++attempt_;
-  const char* keywords[] = {"dbname", "client_encoding", "fallback_application_name", nullptr};
-  const char* values[] = {options_->url.c_str(), "UTF8", options_->application_name.c_str(),
-                          nullptr};
-  pg_ = PQconnectStartParams(keywords, values, 1);
-  if (pg_ == nullptr || PQstatus(pg_) == CONNECTION_BAD)
-    return retry_later();
-  PQsetNoticeProcessor(pg_, ignore_notice, nullptr);
-  timer_.expires_after(options_->connect_timeout);
-  timer_.async_wait([self = shared_from_this(), attempt](const auto& error) {
-    if (!error && attempt == self->attempt_ && self->state_ == state::connecting)
-      self->retry_later();
-  });
-  // As documented: before the first PQconnectPoll the socket is to be waited on for writing.
-  if (!watch_socket())
-    return retry_later();
-  socket_.async_wait(descriptor::wait_write, [self = shared_from_this(), attempt](const auto&) {
-    self->poll_connect(attempt);
-  });
-}
-
-void connection::poll_connect(uint64_t attempt) {
-  if (attempt != attempt_ || state_ != state::connecting)
-    return;
-  const auto status = PQconnectPoll(pg_);
-  if (status == PGRES_POLLING_OK)
-    return connected();
-  // libpq may have moved on to another socket (next address, without TLS), possibly with the same
-  // number.
-  if (status == PGRES_POLLING_FAILED || !watch_socket())
-    return retry_later();
-  socket_.async_wait(
-      status == PGRES_POLLING_READING ? descriptor::wait_read : descriptor::wait_write,
-      [self = shared_from_this(), attempt](const auto& error) {
-        if (error != boost::asio::error::operation_aborted)
-          self->poll_connect(attempt);
-      });
-}
-
-// Asio watches a duplicate: libpq owns its descriptor and closes it when it likes, which would
-// leave Asio's registration dangling or, worse, on someone else's descriptor.
-bool connection::watch_socket() {
-  boost::system::error_code ignored;
-  if (socket_.is_open())
-    socket_.close(ignored);
-  const int copy = ::dup(PQsocket(pg_));
-  if (copy < 0)
-    return false;
-  boost::system::error_code error;
-  socket_.assign(copy, error);
-  if (error)
-    ::close(copy);
-  return !error;
-}
+bool connection::prepare() { return PQenterPipelineMode(pg()) == 1; }
 
 void connection::connected() {
-  timer_.cancel();
-  if (PQsetnonblocking(pg_, 1) != 0 || PQenterPipelineMode(pg_) != 1 || !watch_socket())
-    return retry_later();
-  state_ = state::up;
-  failures_ = 0;
+  settled();
   fatal_ = false;
   writing_ = false;
-  wait_readable();
   events_->ready(*this);
 }
 
-void connection::retry_later() {
-  const bool failed = state_ == state::connecting;
-  disconnect();
-  state_ = state::down;
-  const auto attempt = ++attempt_;
-  const auto longest =
-      std::min(options_->reconnect_max, options_->reconnect_min * (1 << std::min(failures_, 16u)));
-  if (failed)
-    ++failures_;
-  // Half of the delay is random, so that the connections of many nodes do not come back in step.
-  std::uniform_int_distribution<int64_t> spread{longest.count() / 2, longest.count()};
-  timer_.expires_after(std::chrono::milliseconds{spread(random_)});
-  timer_.async_wait([self = shared_from_this(), attempt](const auto& error) {
-    if (!error && attempt == self->attempt_ && self->state_ == state::down)
-      self->connect();
-  });
-  if (failed)
-    events_->connect_failed(*this);
-}
-
-void connection::disconnect() {
-  boost::system::error_code ignored;
-  if (socket_.is_open())
-    socket_.close(ignored);
-  if (pg_ != nullptr)
-    PQfinish(pg_);
-  pg_ = nullptr;
-}
+void connection::connect_failed() { events_->connect_failed(*this); }
 
 bool connection::send(std::string_view text, const std::vector<param>& params) {
   values_.clear();
   for (const auto& x : params)
     values_.push_back(x ? x->c_str() : nullptr);
-  return PQsendQueryParams(pg_, text.data(), static_cast<int>(values_.size()), nullptr,
+  return PQsendQueryParams(pg(), text.data(), static_cast<int>(values_.size()), nullptr,
                            values_.data(), nullptr, nullptr, 0) == 1;
 }
 
@@ -177,7 +80,7 @@ bool connection::push(pending& x) {
     sent = send(work.statements[i].text, work.statements[i].params);
   // PQpipelineSync of libpq 15 also writes to the socket, once a transaction; only libpq 17 can put
   // that off.
-  if (!sent || PQpipelineSync(pg_) != 1) {
+  if (!sent || PQpipelineSync(pg()) != 1) {
     drop(cause::lost);
     return false;
   }
@@ -192,40 +95,26 @@ bool connection::push(pending& x) {
 }
 
 void connection::flush() {
-  if (state_ != state::up)
+  if (!up())
     return;
-  const int rest = PQflush(pg_);
+  const int rest = PQflush(pg());
   if (rest < 0)
     drop(cause::lost);
-  else if (rest > 0 && !writing_)
+  else if (rest > 0 && !std::exchange(writing_, true))
     wait_writable();
 }
 
-void connection::wait_writable() {
-  writing_ = true;
-  socket_.async_wait(descriptor::wait_write,
-                     [self = shared_from_this(), attempt = attempt_](const auto& error) {
-                       if (error || attempt != self->attempt_ || self->state_ != state::up)
-                         return;
-                       self->writing_ = false;
-                       self->flush();
-                     });
+void connection::writable() {
+  writing_ = false;
+  flush();
 }
 
-void connection::wait_readable() {
-  socket_.async_wait(descriptor::wait_read,
-                     [self = shared_from_this(), attempt = attempt_](const auto& error) {
-                       if (!error && attempt == self->attempt_ && self->state_ == state::up)
-                         self->on_readable();
-                     });
-}
-
-void connection::on_readable() {
+void connection::readable() {
   const bool busy = !flights_.empty();
-  const bool open = PQconsumeInput(pg_) == 1;
+  const bool open = PQconsumeInput(pg()) == 1;
   // Also after an end of file: what was received before it in full has been committed.
   const bool usable = receive();
-  if (!open || !usable || PQstatus(pg_) == CONNECTION_BAD)
+  if (!open || !usable || PQstatus(pg()) == CONNECTION_BAD)
     return drop(cause::lost);
   wait_readable();
   if (busy && flights_.empty())
@@ -234,8 +123,8 @@ void connection::on_readable() {
 
 bool connection::receive() {
   int nothing = 0;
-  while (!flights_.empty() && PQisBusy(pg_) == 0) {
-    auto* result = PQgetResult(pg_);
+  while (!flights_.empty() && PQisBusy(pg()) == 0) {
+    auto* result = PQgetResult(pg());
     if (result == nullptr) {
       // One follows each statement's result; two in a row mean that libpq expects no more while we
       // do.
@@ -322,15 +211,11 @@ failure connection::verdict(flight& x, bool first, cause why, time_point now) co
 }
 
 void connection::drop(cause why, time_point now) {
-  const bool was_up = state_ == state::up;
   auto* events = events_;
   auto flights = std::exchange(flights_, {});
-  ++attempt_;
-  disconnect();
-  state_ = state::down;
-  if (!was_up)
+  if (!cut())
     return;
-  retry_later();
+  retry_later(false);
   events->lost(*this);
   for (bool first = true; auto& x : flights) {
     auto result = verdict(x, first, why, now);

@@ -1,18 +1,12 @@
 #pragma once
 
-#include <libpq-fe.h>
-
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <deque>
-#include <memory>
 #include <optional>
-#include <random>
 #include <string_view>
 #include <vector>
 
+#include "sql/link.hpp"
 #include "sql/pool.hpp"
 
 namespace kgents::sql {
@@ -38,22 +32,17 @@ struct pending {
 };
 
 /// One libpq connection in pipeline mode that keeps itself connected: one slot of a pool.
-///
-/// Not thread-safe: everything on the io_context's thread. Handlers keep it alive until `close`.
-class connection : public std::enable_shared_from_this<connection> {
+class connection final : public link {
 public:
   using time_point = std::chrono::steady_clock::time_point;
 
-  /// `options` and `events` outlive the connection or its `close`.
+  /// `events` outlives the connection or its `close`.
   connection(boost::asio::io_context& context, const pool_options& options,
              connection_events& events);
-  ~connection();
 
-  void start();    ///< begins the first attempt to connect
   void close();    ///< for good; what is in flight is answered, nothing is called afterwards
   void abandon();  ///< like `close`, but nobody is told: the io_context is being destroyed
 
-  [[nodiscard]] bool up() const noexcept { return state_ == state::up; }
   [[nodiscard]] size_t in_flight() const noexcept { return flights_.size(); }
 
   /// Hands one transaction to libpq; call `flush` after the last of a batch. False: the connection
@@ -66,14 +55,7 @@ public:
   void expire(time_point now);
 
 private:
-  enum class state : uint8_t { down, connecting, up, closed };
   enum class cause : uint8_t { lost, deadline };
-  using descriptor =
-      boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
-  using timer =
-      boost::asio::basic_waitable_timer<std::chrono::steady_clock,
-                                        boost::asio::wait_traits<std::chrono::steady_clock>,
-                                        boost::asio::io_context::executor_type>;
 
   /// A transaction between its sending and its sync point's answer.
   struct flight {
@@ -86,35 +68,23 @@ private:
     bool read_only;
   };
 
-  void connect();
-  void poll_connect(uint64_t attempt);
-  void connected();
-  void retry_later();
-  void disconnect();  // closes the socket, forgets libpq's state
+  bool prepare() override;
+  void connected() override;
+  void connect_failed() override;
+  void readable() override;
+  void writable() override;
 
   bool send(std::string_view text, const std::vector<param>& params);
   bool send_context(const transaction& work);
-  void wait_readable();
-  void wait_writable();
-  void on_readable();
-  bool watch_socket();
   [[nodiscard]] bool receive();  // false: the connection is of no more use
   [[nodiscard]] bool take(PGresult* result);
   void answer_front(outcome result);
   void drop(cause why, time_point now = {});
   [[nodiscard]] failure verdict(flight& x, bool first, cause why, time_point now) const;
 
-  const pool_options* options_;
   connection_events* events_;
-  timer timer_;  // back-off while down, connect timeout while connecting
-  descriptor socket_;
-  PGconn* pg_ = nullptr;
   std::deque<flight> flights_;
   std::vector<const char*> values_;  // scratch, kept to spare an allocation a statement
-  std::minstd_rand random_;
-  uint64_t attempt_ = 0;  // handlers of an earlier socket see that they are late
-  unsigned failures_ = 0;
-  state state_ = state::down;
   bool writing_ = false;  // a wait for writability is under way
   bool fatal_ = false;    // the server said that it ends this connection
 };
