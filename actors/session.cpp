@@ -29,22 +29,25 @@ refusal not_found() { return {404, "Session not found", 0, ""}; }
 }  // namespace
 
 session::session(caf::actor_config& config, entity_id id,
-                 std::shared_ptr<const session_services> services)
+                 std::shared_ptr<const session_services> services, lease_epoch lease)
     : caf::event_based_actor(config),
       id_{id},
       services_{std::move(services)},
-      log_{services_->logs->open(id.tenant, session_id{id.key})} {}
+      lease_{lease},
+      log_{services_->logs->open(id)} {}
 
 caf::behavior session::make_behavior() {
   set_default_handler(caf::drop);
-  // A model call that dies without a last word: its turn ends with an error, not with silence.
   set_down_handler([this](const caf::down_msg& down) {
     if (running_ && running_->worker && down.source == running_->worker.address() &&
         !running_->finished)
-      finish({running_->id, running_->epoch, "", "internal", "The model call was lost.", "", 0, 0});
+      worker_lost();
   });
-  log_->drop_uncommitted();
-  log_->own(address());
+  if (!log_->begin(lease_, address(), runtime::session_log::start::anywhere)) {
+    fenced();
+    return {};
+  }
+  services_->advanced(log_);  // readers of another owner's positions look for their places
   last_use_ = clock().now();
   delayed_send(this, limits::log_keep_ended, tick_message{});
   load();
@@ -67,6 +70,13 @@ caf::behavior session::make_behavior() {
       [this](const attach_reader& x) {
         return when_ready<runtime::attached>([this, x](auto out) { place_reader(x, out); });
       },
+      [this](runtime::leave_node) { return leave(); },
+      [this](runtime::stay_on_node) { stay(); },
+      [this](leave_check) { try_to_leave(); },
+      [this](const runtime::turn_held& x) {
+        if (running_ && running_->id == x.turn && running_->epoch == x.epoch)
+          running_->held = true;
+      },
       [this](turn_chunks& x) { chunks_arrived(x); },
       [this](turn_finished& x) {
         if (running_ && running_->id == x.turn && running_->epoch == x.epoch && !running_->finished)
@@ -76,6 +86,8 @@ caf::behavior session::make_behavior() {
         // More may have come since: credit is for what nobody has yet to write.
         if (!log_->want_commit())
           grant();
+        if (running_ && running_->reclaim)
+          reclaim();
         end_running();
       },
       [this](const runtime::log_refused& x) {
@@ -98,6 +110,7 @@ void session::on_exit() {
   cancelers_.clear();
   later_.clear();
   when_running_.clear();
+  leaving_.reset();
   waiting_.clear();
   running_.reset();
   permit_.reset();
@@ -120,6 +133,11 @@ void session::loaded(std::optional<sql::session_row> row) {
     return;
   }
   row_ = std::move(*row);
+  // Nothing was shown here yet: what comes first follows what the session said last.
+  log_->begin_behind(row_.last_ended
+                         ? cursor{row_.last_ended->turn, row_.last_ended->epoch,
+                                  static_cast<int64_t>(row_.last_ended->chunks)}
+                         : cursor{});
   if (auto mode = persona::parse_mode(row_.mode))
     soul_.active = *mode;
   auto query = sql::turns::unfinished_of(id_.tenant, key());
@@ -130,7 +148,9 @@ void session::loaded(std::optional<sql::session_row> row) {
       return;
     }
     phase_ = phase::ready;
+    arrived_ = services_->arrived(id_);
     take_over(std::move(*found));
+    arrived_.reset();
     for (auto& work : std::exchange(held_, {}))
       work();
   });
@@ -155,11 +175,18 @@ void session::gone(refusal why) {
   });
 }
 
-/// Another activation owns the session: whoever waits for this one is told that it was lost.
+/// Another activation owns the session: who waits for this one is sent there.
 void session::fenced() {
-  log::warn("session stopped: another activation owns its turn",
+  log::warn("session stopped: another activation owns it",
             {{"tenant_id", id_.tenant.text()}, {"session_id", id_.key.text()}});
-  quit(caf::sec::runtime_error);
+  quit(runtime::fenced_error());
+}
+
+bool session::was_fenced(const sql::failure& why) {
+  if (why.what != sql::failure::kind::fenced)
+    return false;
+  fenced();
+  return true;
 }
 
 void session::later(std::function<void()> work) {
@@ -214,7 +241,7 @@ void session::update(const update_session& ask, promise<session_view> out) {
     change.title = ask.has_title ? std::optional{ask.title} : std::nullopt;
   if (!ask.status.empty())
     change.status = ask.status;
-  auto query = sql::sessions::update(id_.tenant, session_id{id_.key}, change);
+  auto query = under_lease(sql::sessions::update(id_.tenant, session_id{id_.key}, change));
   runtime::run_query(this, services_->database, std::move(query), [this, out](auto result) mutable {
     if (auto* row = std::get_if<0>(&result)) {
       if (!*row) {
@@ -224,18 +251,19 @@ void session::update(const update_session& ask, promise<session_view> out) {
       row_.title = (*row)->title;
       row_.status = (*row)->status;
       out.deliver(answer{view()});
-    } else {
+    } else if (!was_fenced(std::get<1>(result))) {
       out.deliver(answer<session_view>{refused_by_database(std::get<1>(result))});
     }
   });
 }
 
 void session::remove(promise<session_view> out) {
-  auto query = sql::sessions::remove(id_.tenant, key());
+  auto query = under_lease(sql::sessions::remove(id_.tenant, key()));
   runtime::run_query(this, services_->database, std::move(query), [this, out](auto result) mutable {
     auto* removed = std::get_if<0>(&result);
     if (removed == nullptr) {
-      out.deliver(answer<session_view>{refused_by_database(std::get<1>(result))});
+      if (!was_fenced(std::get<1>(result)))
+        out.deliver(answer<session_view>{refused_by_database(std::get<1>(result))});
       return;
     }
     if (!*removed) {
@@ -266,7 +294,7 @@ void session::tick() {
     log_->drop_before(ended_before_);
   const bool busy = running_ || !waiting_.empty() || beginning_ || claiming_ || looking_ ||
                     replays_ > 0 || phase_ != phase::ready;
-  if (!busy && now - last_use_ >= limits::passivate_after && services_->retire(id_, address())) {
+  if (!busy && !leaving_ && now - last_use_ >= limits::passivate_after && services_->retire(id_, address())) {
     quit();
     return;
   }

@@ -16,6 +16,7 @@
 #include "protocol/messages.hpp"
 #include "runtime/attach.hpp"
 #include "runtime/database.hpp"
+#include "runtime/handover.hpp"
 #include "runtime/session_log.hpp"
 #include "sql/messages.hpp"
 #include "sql/sessions.hpp"
@@ -37,6 +38,15 @@ struct session_services {
   std::function<caf::actor(llm::prompt ask, turn_id turn, lease_epoch epoch, caf::actor session)>
       start_turn;
 
+  /// What a hand-off said of the session's running turn; once.
+  std::function<std::optional<runtime::moving_turn>(const entity_id&)> arrived =
+      [](const entity_id&) { return std::nullopt; };
+  /// The model call of a turn that came with a hand-off, here or on another node; it talks to
+  /// `session` from now on. Null: it is not there any more.
+  std::function<caf::actor(const runtime::moving_turn&, caf::actor session)> adopt_turn;
+  /// This node, for turns that move away.
+  std::function<node_id()> self = [] { return node_id{}; };
+
   /// True when the region has forgotten the idle entity, which must quit then.
   std::function<bool(const entity_id&, const caf::actor_addr&)> retire;
 
@@ -48,6 +58,14 @@ struct session_services {
   std::function<void(tenant_id, api_key_id, std::string_view status, uint64_t tokens)> turn_ended;
 };
 
+/// A session that shall leave its node looks again whether it may.
+struct leave_check {};
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, leave_check&) {
+  return f();
+}
+
 /// One chat session: its turns run one after the other, its events go into its log in one order.
 ///
 /// Everything it must not lose is in PostgreSQL before anybody hears of it; the actor itself may go
@@ -55,8 +73,9 @@ struct session_services {
 /// included.
 class session : public caf::event_based_actor {
 public:
-  session(caf::actor_config& config, entity_id id,
-          std::shared_ptr<const session_services> services);
+  /// Writes under that epoch of its shard's lease.
+  session(caf::actor_config& config, entity_id id, std::shared_ptr<const session_services> services,
+          lease_epoch lease = 0);
 
   const char* name() const override { return "session"; }
   caf::behavior make_behavior() override;
@@ -81,6 +100,10 @@ private:
     // Of the running one:
     size_t inherited = 0;  ///< chunks that an earlier activation made and this one goes on from
     caf::actor worker;     ///< the model call, if there is one
+    node_id worker_node;   ///< where it runs, if not here
+    bool hold_sent = false;
+    bool held = false;  ///< it sends nothing until its session has moved
+    bool reclaim = false;  ///< it is lost with its node: to be taken up when all is committed
     uint32_t credit = 0;   ///< chunks it may still send
     uint32_t prompt_words = 0;  ///< what a canceled one is charged for its prompt
     bool cancel = false;        ///< asked for before it ran
@@ -105,7 +128,20 @@ private:
   void tick();
   void gone(refusal why);
   void fenced();
+  [[nodiscard]] bool was_fenced(const sql::failure& why);
+  template <class Query>
+  [[nodiscard]] Query under_lease(Query query) const;
   void later(std::function<void()> work);
+
+  // session_moves.cpp: to another node, with its running turn
+  caf::result<runtime::departed> leave();
+  void try_to_leave();
+  [[nodiscard]] bool quiet();
+  void stay();
+  [[nodiscard]] bool adopt(sql::unfinished_turn& found);
+  [[nodiscard]] static turn_state stored(sql::unfinished_turn& x);
+  void worker_lost();
+  void reclaim();
 
   // session_messages.cpp: stored, queued, taken over
   void receive(send_message ask, promise<accepted> out);
@@ -143,6 +179,7 @@ private:
 
   const entity_id id_;
   const std::shared_ptr<const session_services> services_;
+  const lease_epoch lease_;
   runtime::log_ptr log_;
 
   enum class phase : uint8_t { loading, ready, missing } phase_ = phase::loading;
@@ -164,9 +201,18 @@ private:
   bool looking_ = false;  // for turns whose storing had an unknown outcome
   refusal wrong_{503, "The session is not available. Try again.", 1, "unavailable"};
   bool removed_ = false;
+  std::optional<caf::typed_response_promise<runtime::departed>> leaving_;
+  std::optional<runtime::moving_turn> arrived_;
   uint32_t replays_ = 0;       // pages being read: the log keeps its ended turns meanwhile
   uint64_t ended_before_ = 0;  // log position behind the last ended turn
   std::chrono::steady_clock::time_point last_use_{};
 };
+
+/// The write is refused when another node has taken the shard.
+template <class Query>
+Query session::under_lease(Query query) const {
+  query.work.fence = sql::fence{shard_of(id_), lease_};
+  return query;
+}
 
 }  // namespace kgents::actors

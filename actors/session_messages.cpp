@@ -44,7 +44,7 @@ void session::begin(const send_message& ask, promise<accepted> out) {
     return;
   }
   sql::turn_start start;
-  start.turn = turn_id{uuid::time_ordered()};
+  start.turn = ask.turn.value.is_nil() ? turn_id{uuid::time_ordered()} : ask.turn;
   start.session = key();
   start.message = message_id{uuid::time_ordered()};
   start.answer = message_id{uuid::time_ordered()};
@@ -62,7 +62,7 @@ void session::begin(const send_message& ask, promise<accepted> out) {
   start.usage = usage_id{uuid::time_ordered()};
   start.most_waiting = limits::waiting_turns;
   start.busy = ask.if_busy == when_busy::reject ? sql::if_busy::reject : sql::if_busy::queue;
-  auto query = sql::turns::begin(id_.tenant, start);
+  auto query = under_lease(sql::turns::begin(id_.tenant, start));
   runtime::run_query(this, services_->database, std::move(query),
                      [this, ask, out](auto result) mutable {
                        beginning_ = false;
@@ -70,6 +70,8 @@ void session::begin(const send_message& ask, promise<accepted> out) {
                          begun(ask, out, std::move(*x));
                        } else {
                          const auto& why = std::get<1>(result);
+                         if (was_fenced(why))
+                           return;
                          // It may be stored although nobody will hear of it: then its turn runs,
                          // and is there when the client looks.
                          if (why.what == sql::failure::kind::unknown_outcome ||
@@ -135,6 +137,20 @@ void session::begun(const send_message& ask, promise<accepted> out, sql::begun_t
   }
 }
 
+session::turn_state session::stored(sql::unfinished_turn& x) {
+  turn_state out;
+  out.id = x.id;
+  out.message = x.message;
+  out.answer_id = x.answer_id;
+  out.epoch = x.epoch;
+  out.user_text = std::move(x.content);
+  out.mode = std::move(x.mode);
+  out.budget = std::move(x.budget);
+  out.key = x.api_key.value_or(api_key_id{});
+  out.answer = std::move(x.answer);
+  return out;
+}
+
 /// Turns that are stored and that nobody here works on: after an activation, or when the outcome of
 /// storing one is unknown.
 void session::take_over(std::vector<sql::unfinished_turn> found) {
@@ -142,19 +158,11 @@ void session::take_over(std::vector<sql::unfinished_turn> found) {
     const auto same = [&](const turn_state& y) { return y.id == x.id; };
     if ((running_ && same(*running_)) || std::any_of(waiting_.begin(), waiting_.end(), same))
       continue;
-    turn_state turn;
-    turn.id = x.id;
-    turn.message = x.message;
-    turn.answer_id = x.answer_id;
-    turn.epoch = x.epoch;
-    turn.user_text = std::move(x.content);
-    turn.mode = std::move(x.mode);
-    turn.budget = std::move(x.budget);
-    turn.key = x.api_key.value_or(api_key_id{});
-    turn.answer = std::move(x.answer);
-    waiting_.push_back(std::move(turn));
+    if (adopt(x))
+      continue;
+    waiting_.push_back(stored(x));
   }
-  if (permit_ == nullptr && !waiting_.empty())
+  if (permit_ == nullptr && (running_ || !waiting_.empty()))
     permit_ = services_->turn_permit(id_.tenant);  // counted if it can be; it runs in any case
   run_next();
 }
@@ -178,15 +186,16 @@ void session::look_again() {
 }
 
 void session::run_next() {
-  if (running_ || claiming_ || waiting_.empty())
+  if (running_ || claiming_ || waiting_.empty() || leaving_)
     return;
   claiming_ = true;
-  auto query = sql::turns::claim(id_.tenant, waiting_.front().id);
+  auto query = under_lease(sql::turns::claim(id_.tenant, waiting_.front().id));
   runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
     claiming_ = false;
     auto* epoch = std::get_if<0>(&out);
     if (epoch == nullptr) {
-      later([this] { run_next(); });
+      if (!was_fenced(std::get<1>(out)))
+        later([this] { run_next(); });
       return;
     }
     if (*epoch) {

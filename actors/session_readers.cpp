@@ -94,6 +94,10 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
       out.deliver(answer{std::move(here)});
       return;
     }
+  if (ask.place.turn.value.is_nil()) {  // before the first turn of all
+    replay(ask, 1, out);
+    return;
+  }
   auto query = sql::turns::locate(id_.tenant, key(), ask.place.turn);
   runtime::run_query(
       this, services_->database, std::move(query), [this, ask, out](auto result) mutable {

@@ -78,12 +78,13 @@ void session::show_durable_part() {
   auto& turn = *running_;
   const auto shown = log_->shown_of(turn.id);
   if (shown.empty())
-    log_->append_shown(make_turn_event(turn.id, turn.epoch, turn.message, turn.mode));
+    log_->append_shown(make_turn_event(turn.id, turn.epoch, turn.message, turn.mode), lease_);
   const size_t have = shown.empty() ? 0 : static_cast<size_t>(shown.back()->place().index + 1);
   for (size_t i = have; i < turn.answer.chunks(); ++i)
     log_->append_shown(
         make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
-                         std::string{turn.answer.chunk(static_cast<chunk_index>(i))}));
+                         std::string{turn.answer.chunk(static_cast<chunk_index>(i))}),
+        lease_);
   // Shown before it was durable (durability `memory`): the readers have it, so the answer keeps it.
   for (const auto& x : shown)
     if (x->place().index >= static_cast<int64_t>(turn.answer.chunks())) {
@@ -139,7 +140,7 @@ void session::add_chunks(std::vector<std::string> texts) {
     turn.answer.text += text;
     turn.answer.ends.push_back(static_cast<uint32_t>(turn.answer.text.size()));
     log_->append_chunk(make_chunk_event(turn.id, turn.epoch, index, std::move(text)),
-                       services_->show_at_once);
+                       services_->show_at_once, lease_);
   }
   services_->appended(log_);
   if (services_->show_at_once)
@@ -228,7 +229,7 @@ void session::end_running() {
   end.latency = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - turn.began);
   end.usage = turn.usage;
-  auto query = sql::turns::end(id_.tenant, end);
+  auto query = under_lease(sql::turns::end(id_.tenant, end));
   runtime::run_query(this, services_->database, std::move(query),
                      [this, end = std::move(end)](auto out) { ended(std::move(out), end); });
 }
@@ -238,6 +239,8 @@ void session::ended(sql::answer<sql::ended_turn> out, const sql::turn_end& end) 
   turn.ending = false;
   if (auto* why = std::get_if<sql::failure>(&out)) {
     using kind = sql::failure::kind;
+    if (was_fenced(*why))
+      return;
     turn.unsure = turn.unsure || why->what == kind::unknown_outcome || why->what == kind::timeout;
     if (why->what == kind::rejected)
       log::error(
@@ -289,7 +292,8 @@ void session::show_end(const sql::turn_end& end, const std::string& created_at) 
   const auto chunks = static_cast<chunk_index>(turn.answer.chunks());
   log_->append_shown(end.status == sql::turn_status::failed
                          ? make_error_event(turn.id, turn.epoch, chunks, std::move(last))
-                         : make_complete_event(turn.id, turn.epoch, chunks, std::move(last)));
+                         : make_complete_event(turn.id, turn.epoch, chunks, std::move(last)),
+                     lease_);
   services_->advanced(log_);
   if (stored) {
     ++row_.message_count;

@@ -5,13 +5,35 @@
 
 namespace kgents::actors {
 
+namespace {
+
+/// A turn whose session left and never called from a new home is nobody's: the answer is continued
+/// by another model call then.
+constexpr auto homeless_for = std::chrono::seconds{10};
+
+struct homeless_check {
+  uint32_t round = 0;
+};
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, homeless_check& x) {
+  return f(x.round);
+}
+
+}  // namespace
+
 turn::turn(caf::actor_config& config, runtime::io_unit* unit, runtime::io_thread& thread, task what)
     : pinned_actor(config, unit), thread_{thread}, task_{std::move(what)} {}
 
 caf::behavior turn::make_behavior() {
   set_default_handler(caf::drop);
   monitor(task_.session);
-  set_down_handler([this](const caf::down_msg&) { quit(); });
+  set_down_handler([this](const caf::down_msg& down) {
+    if (!task_.session || down.source != task_.session.address())
+      return;
+    if (!held_)
+      quit();
+  });
 
   llm::sink out;
   // Called only while stream_ lives, so `this` does too.
@@ -38,15 +60,30 @@ caf::behavior turn::make_behavior() {
     finish(std::move(last));
   };
   stream_ = task_.provider->start(thread_, std::move(task_.ask), std::move(out));
-  return {[this](const turn_credit& x) {
-    if (stream_ != nullptr)
-      stream_->grant(x.chunks);
-  }};
+  return {
+      [this](const turn_credit& x) {
+        if (stream_ != nullptr)
+          stream_->grant(x.chunks);
+      },
+      [this](runtime::turn_hold) {
+        held_ = true;
+        ++holds_;
+        if (task_.session)
+          send(task_.session, runtime::turn_held{task_.id, task_.epoch});
+        delayed_send(this, homeless_for, homeless_check{holds_});
+      },
+      [this](const runtime::turn_home& x) { go_home(x.session); },
+      [](runtime::turn_let_go) {},  // it was held before; its session's end finds it so
+      [this](homeless_check x) {
+        if (held_ && x.round == holds_)
+          quit();
+      },
+  };
 }
 
 void turn::flush() {
   flushing_ = false;
-  if (!pending_.empty() && task_.session)
+  if (!held_ && !pending_.empty() && task_.session)
     send(task_.session, turn_chunks{task_.id, task_.epoch, std::exchange(pending_, {})});
 }
 
@@ -54,7 +91,21 @@ void turn::finish(turn_finished last) {
   flush();
   last.turn = task_.id;
   last.epoch = task_.epoch;
-  send(task_.session, std::move(last));
+  if (held_)
+    last_ = std::move(last);
+  else
+    send(task_.session, std::move(last));
+}
+
+void turn::go_home(const caf::actor& session) {
+  if (task_.session)
+    demonitor(task_.session);
+  task_.session = session;
+  monitor(task_.session);
+  held_ = false;
+  flush();
+  if (last_)
+    send(task_.session, *std::exchange(last_, std::nullopt));
 }
 
 void turn::on_exit() {

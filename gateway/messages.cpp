@@ -77,6 +77,7 @@ const schema message_body{"MessageRequest", fields};
 std::variant<send_message, refusal> make_message(const json::object& body, const credential& who,
                                                  std::string_view idempotency_key) {
   send_message out;
+  out.turn = turn_id{uuid::time_ordered()};
   out.text = text_of(body, "message");
   if (const auto mode = text_of(body, "mode"); !mode.empty()) {
     const auto known = persona::parse_mode(mode);

@@ -20,8 +20,17 @@ namespace kgents::gateway {
 /// trip.
 struct readiness {
   std::atomic<bool> database{false};
+  std::atomic<bool> member{false};  ///< of the cluster, up or leaving
   std::atomic<bool> draining{false};    ///< streams end at the next pause between turns
   std::atomic<bool> drain_over{false};  ///< and now in mid-answer too
+  /// Of the streams, which part ends now in favour of other nodes: spread over a moment, so that
+  /// they do not all come back at once.
+  std::atomic<double> sent_away{0};
+
+  /// Whether a stream ends now. `quiet`: it is between two turns; `lot`: its own number from 0 to 1.
+  [[nodiscard]] bool ends(bool quiet, double lot) const noexcept {
+    return draining && (drain_over || quiet || lot < sent_away);
+  }
 };
 
 /// What route handlers work with: the parts of the running node. Outlives every connection.

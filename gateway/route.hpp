@@ -64,6 +64,7 @@ struct call : std::enable_shared_from_this<call> {
   call(node& n, std::shared_ptr<http::exchange> e) : at{n}, x{std::move(e)} {}
 
   [[nodiscard]] runtime::port& port() { return at.ports[x->thread().index()]; }
+  [[nodiscard]] runtime::hub& hub() { return at.hubs[x->thread().index()]; }
   [[nodiscard]] tenant_id tenant() const { return who->key.tenant; }
 
   void reply(unsigned status, std::string body, std::string_view type = "application/json",

@@ -93,6 +93,9 @@ enum class when_busy : uint8_t { queue, reject, interrupt };
 
 /// -> answer<accepted>
 struct send_message {
+  /// Chosen by who sends it, so that it can be sent again when its answer was lost between nodes:
+  /// the turn is begun once. Nil: the session chooses.
+  turn_id turn;
   std::string text;
   std::string mode;    ///< lower case; empty: the session's
   std::string budget;  ///< lower case: dormant, whisper, dialogue, deep
@@ -105,8 +108,8 @@ struct send_message {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, send_message& x) {
-  return f(x.text, x.mode, x.budget, x.if_busy, x.cancel_on_disconnect, x.key, x.idempotency_key,
-           x.request_hash);
+  return f(x.turn, x.text, x.mode, x.budget, x.if_busy, x.cancel_on_disconnect, x.key,
+           x.idempotency_key, x.request_hash);
 }
 
 /// The message is stored and its turn runs, waits, or (`joined`) had been started before.

@@ -44,6 +44,9 @@ public:
   /// error as `error_type`). Made when first asked for; any thread.
   [[nodiscard]] std::string_view websocket_text() const;
 
+  /// The JSON object alone.
+  [[nodiscard]] std::string_view data() const noexcept;
+
   /// Raw text of a chunk: what the log writer stores.
   std::string text;
   /// Of `complete` and `error` only.
@@ -54,8 +57,6 @@ public:
   stream_event& operator=(const stream_event&) = delete;
 
 private:
-  [[nodiscard]] std::string_view data() const noexcept;
-
   cursor place_;
   std::string wire_;
   mutable std::atomic<const std::string*> websocket_{nullptr};

@@ -85,9 +85,9 @@ void hubs::wake_all() {
     x->wake_all();
 }
 
-hubs::hubs(io_threads& threads) {
-  for (size_t i = 0; i < threads.size(); ++i)
-    hubs_.push_back(std::make_unique<hub>(threads[i]));
+hubs::hubs(const std::vector<io_thread*>& threads) {
+  for (auto* x : threads)
+    hubs_.push_back(std::make_unique<hub>(*x));
 }
 
 void hubs::notify(const log_ptr& log) {

@@ -51,10 +51,11 @@ private:
   bool scheduled_ = false;
 };
 
-/// All hubs of a node.
+/// All hubs of a node: one per thread that has readers, at most 64.
 class hubs {
 public:
-  explicit hubs(io_threads& threads);
+  /// The threads' indices are 0, 1, 2 …
+  explicit hubs(const std::vector<io_thread*>& threads);
 
   [[nodiscard]] hub& operator[](size_t thread) noexcept { return *hubs_[thread]; }
   [[nodiscard]] size_t size() const noexcept { return hubs_.size(); }

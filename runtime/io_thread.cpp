@@ -74,4 +74,11 @@ void io_threads::stop_and_join() {
     x->join();
 }
 
+std::vector<io_thread*> io_threads::all() const {
+  std::vector<io_thread*> out;
+  for (const auto& x : threads_)
+    out.push_back(x.get());
+  return out;
+}
+
 }  // namespace kgents::runtime

@@ -55,6 +55,7 @@ public:
 
   [[nodiscard]] size_t size() const noexcept { return threads_.size(); }
   [[nodiscard]] io_thread& operator[](size_t i) noexcept { return *threads_[i]; }
+  [[nodiscard]] std::vector<io_thread*> all() const;
 
 private:
   std::vector<std::unique_ptr<io_thread>> threads_;

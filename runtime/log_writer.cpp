@@ -52,6 +52,8 @@ public:
 private:
   struct part {
     log_ptr log;
+    shard_id shard;
+    lease_epoch lease = 0;
     uint64_t take = 0;
     std::vector<event_ptr> chunks;
   };
@@ -92,7 +94,9 @@ private:
         if (taken.chunks.empty())
           continue;
         next->rows += taken.chunks.size();
-        next->parts.push_back({std::move(log), taken.take, std::move(taken.chunks)});
+        const auto shard = shard_of(log->session());
+        next->parts.push_back(
+            {std::move(log), shard, taken.lease, taken.take, std::move(taken.chunks)});
       }
       if (next->parts.empty())
         continue;
@@ -107,7 +111,7 @@ private:
     for (const auto& part : x->parts)
       for (const auto& e : part.chunks)
         rows.add(e->place().turn, e->place().epoch, static_cast<chunk_index>(e->place().index),
-                 e->text, sql::fence{});
+                 e->text, sql::fence{part.shard, part.lease});
     auto query = rows.take();
     query.work.deadline = x->sent + limits::log_commit_deadline;
     pool_.submit(std::move(query.work),

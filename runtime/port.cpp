@@ -6,10 +6,18 @@
 
 namespace kgents::runtime {
 
-port::port(caf::actor_config& config, io_unit* unit, region& entities,
+namespace {
+
+/// What waits for its shard looks again after this time also when nobody told it of a change.
+constexpr auto look_again = std::chrono::milliseconds{50};
+
+}  // namespace
+
+port::port(caf::actor_config& config, io_unit* unit, region& entities, cluster::remote* others,
            timer_wheel::clock::duration deadline)
-    : pinned_actor(config, unit), entities_{entities}, deadline_{deadline} {
+    : pinned_actor(config, unit), entities_{entities}, others_{others}, deadline_{deadline} {
   sweeper_.on_fire([this] { sweep(); });
+  waker_.on_fire([this] { wake_parked(); });
 }
 
 caf::behavior port::make_behavior() {
@@ -26,44 +34,125 @@ refusal port::refused(admission_refusal why) {
       return {503, "The server is busy. Try again shortly.", 1, "overloaded"};
     case admission_refusal::stopping:
       return {503, "The server is stopping. Try again shortly.", 1, "stopping"};
+    case admission_refusal::elsewhere:
+      return {status_not_here, "The session lives on another node.", 0, "not_here"};
+    case admission_refusal::in_transit:
+      break;
   }
-  return {503, "The server is busy. Try again shortly.", 1, "overloaded"};
+  return {503, "The session is moving. Try again shortly.", 1, "moving"};
 }
 
-uint64_t port::remember(const entity_id& to, region::permit permit,
-                        std::function<void(refusal)> fail) {
+void port::begin(std::unique_ptr<asked> what) {
+  if (waiting_.size() >= limits::node_in_flight) {
+    what->fail(refused(admission_refusal::node));
+    return;
+  }
   const auto ticket = ++next_;
-  waiting_.emplace(ticket, asked{to, std::move(permit), std::move(fail)});
+  what->deadline = timer_wheel::clock::now() + deadline_;
   // Answered ones leave from the front, two for each that comes, so the queue is as long as what
   // waits.
   for (int i = 0; i < 2 && !deadlines_.empty() && !waiting_.contains(deadlines_.front().second);
        ++i)
     deadlines_.pop_front();
-  deadlines_.emplace_back(timer_wheel::clock::now() + deadline_, ticket);
+  deadlines_.emplace_back(what->deadline, ticket);
   if (!sweeper_.armed())
     unit()->thread().wheel().arm(sweeper_, deadline_);
-  return ticket;
+  const bool behind_others = !parked_.empty() && parked_entities_.contains(what->to);
+  waiting_.emplace(ticket, std::move(what));
+  if (behind_others)
+    park(ticket);
+  else
+    attempt(ticket);
 }
 
-bool port::forget(uint64_t ticket) { return waiting_.erase(ticket) == 1; }
+void port::attempt(uint64_t ticket) {
+  auto& x = *waiting_.at(ticket);
+  auto admitted = entities_.admit(x.to);
+  if (auto* permit = std::get_if<region::permit>(&admitted)) {
+    x.permit = std::move(*permit);
+    x.epoch = entities_.route_of(x.to).epoch;
+    x.here(*this, ticket, x.permit.actor());
+    return;
+  }
+  const auto why = std::get<admission_refusal>(admitted);
+  const bool elsewhere = why == admission_refusal::elsewhere;
+  if (elsewhere && x.may_leave && x.forwards > 0 && others_ != nullptr)
+    x.there(*this, ticket, entities_.route_of(x.to).owner);
+  else if (why == admission_refusal::in_transit)
+    park(ticket);
+  else
+    fail(ticket, refused(why));
+}
 
-void port::lost(uint64_t ticket) {
+void port::park(uint64_t ticket) {
+  if (!parked_.insert(ticket).second)
+    return;
+  ++parked_entities_[waiting_.at(ticket)->to];
+  if (!waker_.armed())
+    unit()->thread().wheel().arm(waker_, look_again);
+}
+
+void port::wake_parked() {
+  parked_entities_.clear();
+  for (const auto ticket : std::exchange(parked_, {}))
+    if (waiting_.contains(ticket))
+      attempt(ticket);
+}
+
+void port::not_here(uint64_t ticket) {
   const auto at = waiting_.find(ticket);
   if (at == waiting_.end())
     return;
-  auto fail = std::move(at->second.fail);
-  waiting_.erase(at);
-  fail({503, "The request was lost when its session restarted. Try again.", 1, "restarted"});
+  // Who was asked knows better: our routes follow in a moment. One who was itself asked by another
+  // node tells that node.
+  at->second->permit = {};
+  if (at->second->forwards < from_here)
+    fail(ticket, refused(admission_refusal::elsewhere));
+  else
+    park(ticket);
 }
 
-void port::entity_lost(const entity_id& id) {
-  boost::asio::post(unit()->thread().context(), [this, id, keep = caf::strong_actor_ptr{ctrl()}] {
-    std::vector<uint64_t> theirs;
-    for (const auto& [ticket, x] : waiting_)
-      if (x.to == id)
-        theirs.push_back(ticket);
-    for (auto ticket : theirs)
-      lost(ticket);
+void port::lost(uint64_t ticket, bool moved) {
+  const auto at = waiting_.find(ticket);
+  if (at == waiting_.end())
+    return;
+  auto& x = *at->second;
+  x.permit = {};
+  const auto now = entities_.route_of(x.to);
+  moved = moved || now.where != cluster::route::kind::here || now.epoch != x.epoch;
+  if (moved && x.repeatable) {
+    park(ticket);
+    return;
+  }
+  fail(ticket, {503, "The request was lost when its session restarted. Try again.", 1, "restarted"});
+}
+
+void port::fail(uint64_t ticket, refusal why) {
+  const auto at = waiting_.find(ticket);
+  if (at == waiting_.end())
+    return;
+  const auto keep = std::move(at->second);
+  waiting_.erase(at);
+  keep->permit = {};
+  keep->fail(std::move(why));
+}
+
+void port::entity_lost(const entity_id& id, bool moved) {
+  boost::asio::post(unit()->thread().context(),
+                    [this, id, moved, keep = caf::strong_actor_ptr{ctrl()}] {
+                      std::set<uint64_t> theirs;
+                      for (const auto& [ticket, x] : waiting_)
+                        if (x->to == id && !parked_.contains(ticket))
+                          theirs.insert(ticket);
+                      for (auto ticket : theirs)
+                        lost(ticket, moved);
+                    });
+}
+
+void port::routes_changed() {
+  boost::asio::post(unit()->thread().context(), [this, keep = caf::strong_actor_ptr{ctrl()}] {
+    if (!parked_.empty())
+      wake_parked();
   });
 }
 
@@ -72,12 +161,12 @@ void port::sweep() {
   while (!deadlines_.empty() && deadlines_.front().first <= now) {
     const auto ticket = deadlines_.front().second;
     deadlines_.pop_front();
-    const auto at = waiting_.find(ticket);
-    if (at == waiting_.end())
+    if (!waiting_.contains(ticket))
       continue;
-    auto fail = std::move(at->second.fail);
-    waiting_.erase(at);
-    fail({504, "The session did not answer in time. Try again.", 1, "timeout"});
+    if (parked_.erase(ticket) != 0)
+      fail(ticket, {503, "The session is moving between nodes. Try again.", 1, "moving"});
+    else
+      fail(ticket, {504, "The session did not answer in time. Try again.", 1, "timeout"});
   }
   // Most are answered long before: look at the next one that still waits.
   while (!deadlines_.empty() && !waiting_.contains(deadlines_.front().second))
@@ -86,10 +175,11 @@ void port::sweep() {
     unit()->thread().wheel().arm(sweeper_, deadlines_.front().first - now, now);
 }
 
-ports::ports(caf::actor_system& system, io_threads& threads, region& entities) {
-  for (size_t i = 0; i < threads.size(); ++i) {
-    units_.push_back(std::make_unique<io_unit>(system, threads[i]));
-    handles_.push_back(system.spawn<port>(units_.back().get(), entities));
+ports::ports(caf::actor_system& system, const std::vector<io_thread*>& threads, region& entities,
+             cluster::remote* others) {
+  for (auto* thread : threads) {
+    units_.push_back(std::make_unique<io_unit>(system, *thread));
+    handles_.push_back(system.spawn<port>(units_.back().get(), entities, others));
     ports_.push_back(caf::actor_cast<port*>(handles_.back()));
   }
 }
@@ -101,9 +191,14 @@ void ports::stop() {
     caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
 }
 
-void ports::entity_lost(const entity_id& id) {
+void ports::entity_lost(const entity_id& id, bool moved) {
   for (auto* x : ports_)
-    x->entity_lost(id);
+    x->entity_lost(id, moved);
+}
+
+void ports::routes_changed() {
+  for (auto* x : ports_)
+    x->routes_changed();
 }
 
 }  // namespace kgents::runtime

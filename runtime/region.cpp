@@ -1,5 +1,6 @@
 #include "runtime/region.hpp"
 
+#include <bitset>
 #include <caf/actor_addr.hpp>
 #include <caf/error.hpp>
 #include <caf/exit_reason.hpp>
@@ -8,8 +9,8 @@
 
 namespace kgents::runtime {
 
-region::region(region_limits limits, observer seen)
-    : limits_{limits}, shared_{std::make_shared<shared>()}, live_{shared_->live} {
+region::region(region_limits limits, observer seen, const cluster::routes& where)
+    : limits_{limits}, routes_{where}, shared_{std::make_shared<shared>()}, live_{shared_->live} {
   shared_->seen = std::move(seen);
 }
 
@@ -48,11 +49,18 @@ std::variant<region::permit, admission_refusal> region::admit(const entity_id& i
   }
   auto& p = part_of(*shared_, id);
   std::unique_lock guard{p.mutex};
+  // Under the lock: `of` takes it after a change of routes, so nobody is admitted behind its back.
+  const auto where = route_of(id);
+  if (where.where != cluster::route::kind::here) {
+    in_flight_.fetch_sub(1, std::memory_order_relaxed);
+    return where.where == cluster::route::kind::there ? admission_refusal::elsewhere
+                                                      : admission_refusal::in_transit;
+  }
   auto& slot = p.entries[id];
   if (slot == nullptr) {
     auto fresh = std::make_shared<entry>();
     fresh->id = id;
-    fresh->handle = factories_[static_cast<size_t>(id.kind)](id);
+    fresh->handle = factories_[static_cast<size_t>(id.kind)](id, where.epoch);
     fresh->in_flight = 1;
     slot = fresh;
     guard.unlock();
@@ -64,8 +72,8 @@ std::variant<region::permit, admission_refusal> region::admit(const entity_id& i
           forget(*s, id, which);
           --s->live;
           s->seen.count(id.kind, -1);
-          if (why && why != caf::exit_reason::user_shutdown)
-            s->seen.crashed(id);
+          if (why && why != caf::exit_reason::user_shutdown && why != caf::exit_reason::kill)
+            s->seen.crashed(id, why);
         });
     return permit{std::move(fresh), this};
   }
@@ -87,6 +95,34 @@ bool region::retire(const entity_id& id, const caf::actor_addr& self) {
     return false;
   p.entries.erase(at);
   return true;
+}
+
+cluster::route region::route_of(const entity_id& id) const noexcept {
+  if (!is_placed(id.kind))
+    return {cluster::route::kind::here, {}, 0};
+  return routes_.of(shard_of(id));
+}
+
+std::vector<std::pair<entity_id, caf::actor>> region::of(const std::vector<shard_id>& shards) {
+  std::bitset<shard_count> wanted;
+  for (const auto x : shards)
+    wanted.set(x.value);
+  std::vector<std::pair<entity_id, caf::actor>> out;
+  for (auto& p : shared_->map) {
+    std::lock_guard guard{p.mutex};
+    for (auto& [id, x] : p.entries)
+      if (is_placed(id.kind) && wanted[shard_of(id).value])
+        out.emplace_back(id, x->handle);
+  }
+  return out;
+}
+
+void region::drop(const std::vector<shard_id>& shards) {
+  for (const auto& [id, actor] : of(shards)) {
+    forget(*shared_, id, actor.id());
+    caf::anon_send_exit(actor, caf::exit_reason::kill);
+    shared_->seen.dropped(id);
+  }
 }
 
 void region::stop() {

@@ -8,13 +8,25 @@
 #include <mutex>
 #include <unordered_map>
 #include <variant>
+#include <vector>
 
 #include "protocol/entity.hpp"
+#include "runtime/cluster/routes.hpp"
 
 namespace kgents::runtime {
 
-/// Why a message was not sent to an entity: what was full.
-enum class admission_refusal : uint8_t { entity, node, stopping };
+/// Why a message was not sent to an entity: what was full, or where it is instead.
+enum class admission_refusal : uint8_t {
+  entity,
+  node,
+  stopping,
+  elsewhere,   ///< ask its owner
+  in_transit,  ///< its shard is being handed over, or nobody's yet: wait
+};
+
+/// Whether entities of that kind are placed on the cluster's nodes; the others live on every node
+/// that needs them.
+[[nodiscard]] constexpr bool is_placed(entity_kind x) noexcept { return x == entity_kind::session; }
 
 struct region_limits {
   uint32_t entity_in_flight;
@@ -32,6 +44,9 @@ struct region_limits {
 /// for a lookup. An entity that ends by itself or crashes is forgotten; the next message activates
 /// a fresh one, from PostgreSQL.
 ///
+/// In a cluster it admits only to shards that this node holds; `routes` says which, and where the
+/// others are.
+///
 /// Any thread.
 class region {
   struct entry {
@@ -41,17 +56,22 @@ class region {
   };
 
 public:
-  /// Makes the actor of an entity. Called under a lock: it must only spawn.
-  using factory = std::function<caf::actor(const entity_id&)>;
+  /// Makes the actor of an entity, which writes under that lease. Called under a lock: it must only
+  /// spawn.
+  using factory = std::function<caf::actor(const entity_id&, lease_epoch)>;
 
   /// What happens to entities; called on any thread.
   struct observer {
     std::function<void(entity_kind, int)> count = [](entity_kind, int) {
     };  ///< +1 activated, -1 ended
-    std::function<void(const entity_id&)> crashed = [](const entity_id&) {};
+    std::function<void(const entity_id&, const caf::error&)> crashed = [](const entity_id&,
+                                                                          const caf::error&) {};
+    /// Its shard was lost: it was killed.
+    std::function<void(const entity_id&)> dropped = [](const entity_id&) {};
   };
 
-  region(region_limits limits, observer seen);
+  /// `where` outlives this.
+  region(region_limits limits, observer seen, const cluster::routes& where);
   ~region();
 
   /// Before the first message.
@@ -85,6 +105,15 @@ public:
   /// its way.
   [[nodiscard]] bool retire(const entity_id& id, const caf::actor_addr& self);
 
+  [[nodiscard]] cluster::route route_of(const entity_id& id) const noexcept;
+
+  /// The entities in memory of these shards, which `routes` must already say are not here: with the
+  /// return nobody is admitted to them any more.
+  [[nodiscard]] std::vector<std::pair<entity_id, caf::actor>> of(const std::vector<shard_id>& shards);
+
+  /// Their leases are lost: the entities of these shards are forgotten and killed.
+  void drop(const std::vector<shard_id>& shards);
+
   /// No new activations or messages; entities are told to quit.
   void stop();
 
@@ -109,6 +138,7 @@ private:
   static void forget(shared& s, const entity_id& id, caf::actor_id which);
 
   const region_limits limits_;
+  const cluster::routes& routes_;
   std::array<factory, 8> factories_;
   std::shared_ptr<shared> shared_;
   std::atomic<size_t>& live_;

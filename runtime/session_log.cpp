@@ -17,23 +17,82 @@ session_log::bounds session_log::at() const {
   return {base_, shown_, base_ + events_.size()};
 }
 
-uint64_t session_log::append_chunk(event_ptr event, bool show_now) {
+bool session_log::begin(lease_epoch lease, caf::actor_addr owner, start where) {
   std::lock_guard guard{mutex_};
+  if (lease < lease_)
+    return false;
+  forget_uncommitted();
+  if (where == start::anywhere && lease_ != 0 && lease != lease_) {
+    // Another owner may have gone on meanwhile: no position of before means anything now.
+    base_ += events_.size() + 1;
+    boost::container::deque<event_ptr>{}.swap(events_);
+    bytes_ = 0;
+    shown_ = committed_ = taken_ = base_;
+    anchor_.reset();
+  }
+  lease_ = lease;
+  owner_ = std::move(owner);
+  return true;
+}
+
+lease_epoch session_log::lease() const {
+  std::lock_guard guard{mutex_};
+  return lease_;
+}
+
+void session_log::append_chunk(event_ptr event, bool show_now, lease_epoch lease) {
+  std::lock_guard guard{mutex_};
+  if (lease != lease_)
+    return;
   bytes_ += event->http_chunk().size();
   count_uncommitted(uncommitted_bytes_ + event->text.size());
   events_.push_back(std::move(event));
-  const auto end = base_ + events_.size();
   if (show_now)
-    shown_ = end;
-  return end - 1;
+    shown_ = base_ + events_.size();
 }
 
-uint64_t session_log::append_shown(event_ptr event) {
+void session_log::append_shown(event_ptr event, lease_epoch lease) {
   std::lock_guard guard{mutex_};
+  if (lease != lease_)
+    return;
   bytes_ += event->http_chunk().size();
   events_.push_back(std::move(event));
   shown_ = committed_ = taken_ = base_ + events_.size();
-  return shown_ - 1;
+}
+
+void session_log::begin_behind(const cursor& place) {
+  std::lock_guard guard{mutex_};
+  if (events_.empty() && !anchor_)
+    anchor_ = place;
+}
+
+const cursor* session_log::last_shown() const {
+  if (shown_ > base_)
+    return &events_[shown_ - base_ - 1]->place();
+  return anchor_ ? &*anchor_ : nullptr;
+}
+
+std::optional<cursor> session_log::last_place() const {
+  std::lock_guard guard{mutex_};
+  const auto* last = last_shown();
+  return last == nullptr ? std::nullopt : std::optional{*last};
+}
+
+std::optional<cursor> session_log::place_before(uint64_t position) const {
+  std::lock_guard guard{mutex_};
+  if (position > base_ && position <= base_ + events_.size())
+    return events_[position - base_ - 1]->place();
+  return position == base_ ? anchor_ : std::nullopt;
+}
+
+std::optional<turn_id> session_log::open_turn() const {
+  std::lock_guard guard{mutex_};
+  if (shown_ == base_)
+    return std::nullopt;
+  const auto& last = *events_[shown_ - base_ - 1];
+  if (last.kind() == event_kind::complete || last.kind() == event_kind::error)
+    return std::nullopt;
+  return last.place().turn;
 }
 
 bool session_log::read(uint64_t& position, std::vector<event_ptr>& out, size_t max) const {
@@ -48,6 +107,8 @@ bool session_log::read(uint64_t& position, std::vector<event_ptr>& out, size_t m
 
 std::optional<uint64_t> session_log::behind(const cursor& place) const {
   std::lock_guard guard{mutex_};
+  if (anchor_ && anchor_->turn == place.turn && anchor_->index == place.index)
+    return base_;
   std::optional<uint64_t> found;
   for (size_t i = 0; i < events_.size(); ++i) {
     const auto& at = events_[i]->place();
@@ -97,6 +158,7 @@ void session_log::drop_before(uint64_t position) {
   const auto until = std::min({position, shown_, committed_});
   while (base_ < until) {
     bytes_ -= events_.front()->http_chunk().size();
+    anchor_ = events_.front()->place();
     events_.pop_front();
     ++base_;
   }
@@ -106,6 +168,10 @@ void session_log::drop_before(uint64_t position) {
 
 void session_log::drop_uncommitted() {
   std::lock_guard guard{mutex_};
+  forget_uncommitted();
+}
+
+void session_log::forget_uncommitted() {
   const auto keep = std::max(shown_, committed_);
   while (base_ + events_.size() > keep) {
     bytes_ -= events_.back()->http_chunk().size();
@@ -132,6 +198,7 @@ session_log::uncommitted session_log::take(size_t max) {
   if (taken_ > committed_)
     return out;
   out.take = ++take_;
+  out.lease = lease_;
   const auto until = std::min<uint64_t>(base_ + events_.size(), taken_ + max);
   for (; taken_ < until; ++taken_)
     out.chunks.push_back(events_[taken_ - base_]);
@@ -152,11 +219,6 @@ caf::actor_addr session_log::committed(uint64_t take, bool show) {
     return {};
   wanted_ = 0;
   return owner_;
-}
-
-void session_log::own(caf::actor_addr owner) {
-  std::lock_guard guard{mutex_};
-  owner_ = std::move(owner);
 }
 
 caf::actor_addr session_log::owner() const {
@@ -189,20 +251,29 @@ bool session_log::all_committed() const {
   return committed_ == base_ + events_.size();
 }
 
-log_ptr session_logs::open(tenant_id tenant, session_id session) {
-  // Keyed by both: another tenant's id never reaches this tenant's log, whatever the session id.
-  const auto key = uuid::derived(tenant.value, session.text());
-  auto& s = shards_[std::hash<uuid>{}(key) % shards];
-  std::lock_guard guard{s.mutex};
-  if (s.logs.size() >= s.sweep_at) {
-    std::erase_if(s.logs, [](const auto& x) { return x.second.expired(); });
-    s.sweep_at = std::max<size_t>(64, 2 * s.logs.size());
+log_ptr session_logs::open(const entity_id& session) {
+  auto& p = parts_[std::hash<entity_id>{}(session) % parts];
+  std::lock_guard guard{p.mutex};
+  if (p.logs.size() >= p.sweep_at) {
+    std::erase_if(p.logs, [](const auto& x) { return x.second.expired(); });
+    p.sweep_at = std::max<size_t>(64, 2 * p.logs.size());
   }
-  auto& slot = s.logs[key];
+  auto& slot = p.logs[session];
   auto log = slot.lock();
   if (log == nullptr)
     slot = log = std::make_shared<session_log>(session, uncommitted_);
   return log;
+}
+
+std::vector<log_ptr> session_logs::read() const {
+  std::vector<log_ptr> out;
+  for (const auto& p : parts_) {
+    std::lock_guard guard{p.mutex};
+    for (const auto& [session, weak] : p.logs)
+      if (auto log = weak.lock(); log != nullptr && log->hubs.load() != 0)
+        out.push_back(std::move(log));
+  }
+  return out;
 }
 
 }  // namespace kgents::runtime

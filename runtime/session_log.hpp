@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <boost/container/deque.hpp>
 #include <caf/actor_addr.hpp>
@@ -9,7 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "protocol/ids.hpp"
+#include "protocol/entity.hpp"
 #include "protocol/stream_event.hpp"
 
 namespace kgents::runtime {
@@ -18,15 +19,20 @@ namespace kgents::runtime {
 /// by position.
 ///
 /// A reader is a position, not a queue: ten thousand slow readers of one answer then cost ten
-/// thousand integers. The session's actor appends; the log writer commits; hubs read. Events are
-/// shown once they are committed (durability `durable`) or at once (`memory`). Positions count from
-/// the log's creation and never repeat.
+/// thousand integers. One writer appends: the session's actor where the session lives, elsewhere the
+/// mirror that is fed from there; the log writer commits; hubs read. Events are shown once they are
+/// committed (durability `durable`) or at once (`memory`). Positions count from the log's creation
+/// and never repeat.
+///
+/// The writer writes under the epoch of its shard's lease: what comes with an older one is dropped,
+/// so nothing of an owner that was replaced reaches a reader.
 ///
 /// Any thread may call any member; each holds a mutex for a few dozen nanoseconds.
 class session_log {
 public:
   /// `tally`, which outlives this, counts the uncommitted bytes of all logs of a node.
-  session_log(session_id session, std::atomic<size_t>& tally) : session_{session}, tally_{tally} {}
+  session_log(const entity_id& session, std::atomic<size_t>& tally)
+      : session_{session}, tally_{tally} {}
   ~session_log();
   session_log(const session_log&) = delete;
   session_log& operator=(const session_log&) = delete;
@@ -37,13 +43,34 @@ public:
     uint64_t end = 0;    ///< next position to be appended
   };
 
-  [[nodiscard]] session_id session() const noexcept { return session_; }
+  [[nodiscard]] const entity_id& session() const noexcept { return session_; }
   [[nodiscard]] bounds at() const;
 
-  /// Appends a chunk that waits for its commit (or not, when `show_now`). Returns its position.
-  uint64_t append_chunk(event_ptr event, bool show_now);
+  /// \name For the writer.
+  /// @{
+  /// What follows what the log holds already.
+  enum class start : uint8_t {
+    anywhere,  ///< maybe not the next event: after another owner, every reader finds its place anew
+    behind,    ///< the next event: the writer asked for what comes after `last_place()`
+  };
+  /// Makes the caller the writer under this lease; what was not committed is forgotten. False when
+  /// somebody writes under a newer one. `owner` hears of commits and refusals; may be null.
+  bool begin(lease_epoch lease, caf::actor_addr owner, start where);
+  /// Appends a chunk that waits for its commit (or not, when `show_now`).
+  void append_chunk(event_ptr event, bool show_now, lease_epoch lease);
   /// Appends what is durable already. Everything before it must be shown.
-  uint64_t append_shown(event_ptr event);
+  void append_shown(event_ptr event, lease_epoch lease);
+  /// The place before the first event to come, when nothing is known of it yet.
+  void begin_behind(const cursor& place);
+  /// @}
+  [[nodiscard]] lease_epoch lease() const;
+
+  /// The place that a reader of everything has reached: what comes next follows it.
+  [[nodiscard]] std::optional<cursor> last_place() const;
+  /// The place before `position`, as far as it is known.
+  [[nodiscard]] std::optional<cursor> place_before(uint64_t position) const;
+  /// The turn whose last event is yet to come.
+  [[nodiscard]] std::optional<turn_id> open_turn() const;
 
   /// Events from `position` on that are shown, at most `max`; moves `position` behind them. False
   /// when `position` is before `base`: the reader must catch up from PostgreSQL.
@@ -70,6 +97,7 @@ public:
   /// @{
   struct uncommitted {
     uint64_t take = 0;  ///< which take this is, for `committed` and `failed`
+    lease_epoch lease = 0;  ///< under which the chunks were made
     std::vector<event_ptr> chunks;
   };
   /// The next chunks that are not under way, at most `max`, and marks them so. Empty while others
@@ -86,8 +114,6 @@ public:
   bool mark_dirty();
   /// @}
 
-  /// The actor that appends; it hears of commits and refusals.
-  void own(caf::actor_addr owner);
   [[nodiscard]] caf::actor_addr owner() const;
 
   /// The owner wants to hear when everything up to the present end is committed; false: it is
@@ -104,8 +130,10 @@ public:
 
 private:
   void count_uncommitted(size_t now);
+  void forget_uncommitted();
+  [[nodiscard]] const cursor* last_shown() const;
 
-  session_id session_;
+  const entity_id session_;
   std::atomic<size_t>& tally_;
   mutable std::mutex mutex_;
   boost::container::deque<event_ptr> events_;  // unlike std's, it allocates nothing while empty
@@ -118,6 +146,8 @@ private:
   size_t bytes_ = 0;
   size_t uncommitted_bytes_ = 0;
   caf::actor_addr owner_;
+  lease_epoch lease_ = 0;
+  std::optional<cursor> anchor_;  // the place before base_, if it is known
   bool dirty_ = false;
   std::atomic<bool> closed_{false};
 };
@@ -128,20 +158,24 @@ using log_ptr = std::shared_ptr<session_log>;
 /// readers keep theirs while the actor is passivated or restarted.
 class session_logs {
 public:
-  [[nodiscard]] log_ptr open(tenant_id tenant, session_id session);
+  [[nodiscard]] log_ptr open(const entity_id& session);
+
+  /// Those that somebody reads: what a node must go on feeding when the session moves.
+  [[nodiscard]] std::vector<log_ptr> read() const;
 
   /// Text of all logs that is appended and not yet committed.
   [[nodiscard]] size_t uncommitted_bytes() const noexcept { return uncommitted_.load(); }
 
 private:
-  static constexpr size_t shards = 16;
-  struct shard {
-    std::mutex mutex;
-    std::unordered_map<uuid, std::weak_ptr<session_log>> logs;
+  static constexpr size_t parts = 16;
+  struct part {
+    mutable std::mutex mutex;
+    // By tenant and session: another tenant's id never reaches this tenant's log.
+    std::unordered_map<entity_id, std::weak_ptr<session_log>> logs;
     size_t sweep_at = 64;
   };
   std::atomic<size_t> uncommitted_{0};
-  shard shards_[shards];
+  std::array<part, parts> parts_;
 };
 
 }  // namespace kgents::runtime

@@ -4,6 +4,7 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/send.hpp>
+#include <future>
 #include <thread>
 
 #include "actors/llm/make_providers.hpp"
@@ -13,6 +14,7 @@
 #include "actors/turn.hpp"
 #include "gateway/application.hpp"
 #include "gateway/http/server.hpp"
+#include "runtime/cluster/members.hpp"
 #include "runtime/database.hpp"
 #include "runtime/limits.hpp"
 #include "runtime/log_writer.hpp"
@@ -33,6 +35,34 @@ struct system_config : caf::actor_system_config {
     set("scheduler.max-throughput", limits::max_throughput);
   }
 };
+
+runtime::cluster::transport_options links_for(const runtime::settings& config) {
+  runtime::cluster::transport_options out;
+  out.host = config.cluster_host;
+  out.port = config.cluster_port;
+  out.cluster = "kgents";
+  out.node_name = config.node_name;
+  out.ca = config.cluster_tls_ca;
+  out.cert = config.cluster_tls_cert;
+  out.key = config.cluster_tls_key;
+  // A message's text may be as long as a body.
+  out.max_frame_bytes = std::max(out.max_frame_bytes, 2 * config.max_body_bytes);
+  out.max_unsent_bytes = std::max(out.max_unsent_bytes, 2 * out.max_frame_bytes);
+  return out;
+}
+
+constexpr std::string_view role_names[] = {"gateway", "agentese", "kgent", "control", "meter"};
+
+runtime::cluster::members::identity identity_for(const runtime::settings& config) {
+  runtime::cluster::members::identity out;
+  out.who.name = config.node_name;
+  for (const auto x : config.roles)
+    out.who.roles.emplace_back(role_names[static_cast<size_t>(x)]);
+  out.who.alone = config.cluster_host.empty();
+  out.host = config.cluster_host;
+  out.port = config.cluster_host.empty() ? 0 : config.cluster_port;
+  return out;
+}
 
 sql::pool_options pool_for(const std::string& url, size_t connections, size_t in_flight) {
   sql::pool_options out;
@@ -67,20 +97,25 @@ constexpr auto end_within = std::chrono::seconds{5};
 
 class running_node::impl {
 public:
-  explicit impl(const runtime::settings& config)
+  impl(const runtime::settings& config, running_node::callbacks tell)
       : config_{config},
         metrics_{KGENTS_VERSION, ""},
+        on_up_{std::move(tell.up)},
+        on_stop_{std::move(tell.stop)},
         threads_{config.io_threads},
         sql_thread_{0, "sql"},
+        cluster_thread_{config.io_threads, "cluster"},
         pool_{sql_thread_.context(), pool_for(config.database_url.reveal(), config.pool_size, 64)},
         control_{sql_thread_.context(),
-                 pool_for(config.control_url.reveal(), limits::log_connections + 1, 1)},
+                 pool_for(config.control_url.reveal(), limits::log_connections + 2, 1)},
         caf_config_{config.workers},
         system_{caf_config_},
         sql_unit_{system_, sql_thread_},
-        hubs_{threads_},
-        region_{{limits::entity_in_flight, limits::node_in_flight}, region_observer()},
-        ports_{system_, threads_, region_},
+        cluster_unit_{system_, cluster_thread_},
+        hubs_{all_threads()},
+        region_{{limits::entity_in_flight, limits::node_in_flight}, region_observer(), routes_},
+        mesh_{system_, cluster_unit_, logs_, hubs_, region_, turns_, links_for(config)},
+        ports_{system_, all_threads(), region_, &mesh_},
         database_{runtime::spawn_database(system_, &sql_unit_, pool_)},
         writer_{sql_thread_.context(), control_, hubs_,
                 config.durability == runtime::stream_durability::durable
@@ -94,15 +129,18 @@ public:
         server_{server_for(config), threads_, application_},
         probe_{sql_thread_.context()} {
     serve_entities();
+    join_cluster();
     metrics_.before_render([this] { refresh_metrics(); });
     probe_database();
     sql_thread_.start();
+    cluster_thread_.start();
     threads_.start();
     server_.start();
   }
 
   ~impl() {
     server_.stop();
+    leave_cluster();
     region_.stop();
     caf::anon_send_exit(database_, caf::exit_reason::user_shutdown);
     ports_.stop();
@@ -118,47 +156,49 @@ public:
     }
     boost::asio::post(sql_thread_.context(), [this] { probe_.cancel(); });
     threads_.stop_and_join();
+    cluster_thread_.stop();
+    cluster_thread_.join();
     sql_thread_.stop();
     sql_thread_.join();
   }
 
   uint16_t port() const { return server_.port(); }
 
-  void recover() {
-    auto query = sql::turns::all_unfinished();
-    query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
-    sql::run(control_, std::move(query), [this](auto out) {
-      auto* found = std::get_if<0>(&out);
-      if (found == nullptr) {
-        // Tried again until it is known: a turn that runs in PostgreSQL must run here.
-        probe_recovery_ = true;
-        return;
-      }
-      probe_recovery_ = false;
-      if (!found->empty())
-        log::info("going on with unfinished turns", {{"sessions", found->size()}});
-      boost::asio::post(threads_[0].context(), [this, all = std::move(*found)] {
-        for (const auto& x : all)
-          ports_[0].ask<session_view>(session_entity(x.tenant, x.session), get_session{},
-                                      [](const answer<session_view>&) {});
-      });
-    });
-  }
-
   void begin_drain() {
     ready_.draining = true;
     server_.stop_accepting();
     hubs_.wake_all();
+    members_->drain();
   }
 
-  bool busy() const { return running_turns_.load() > 0; }
+  /// Answers are being made here, or sessions wait to be taken by others.
+  bool busy() const { return turns_.size() > 0 || !drained_; }
+
+  void send_away(double part) {
+    ready_.sent_away = part;
+    hubs_.wake_all();
+  }
 
   void end_drain() {
     ready_.drain_over = true;
     hubs_.wake_all();
   }
 
-  std::string reload() { return server_.reload_tls(); }
+  bool shares_work() const {
+    const auto now = members_->status();
+    return std::any_of(now->view.members.begin(), now->view.members.end(), [&](const auto& x) {
+      return x.id != now->self && x.state == member_state::up;
+    });
+  }
+
+  std::string reload() {
+    auto wrong = server_.reload_tls();
+    std::promise<std::string> links;
+    boost::asio::post(cluster_thread_.context(),
+                      [&] { links.set_value(mesh_.links().reload()); });
+    const auto other = links.get_future().get();
+    return wrong.empty() ? other : wrong;
+  }
 
 private:
   runtime::region::observer region_observer() {
@@ -167,10 +207,17 @@ private:
       auto& gauge = metrics_.entities(to_string(kind));
       change > 0 ? gauge.Increment() : gauge.Decrement();
     };
-    out.crashed = [this](const entity_id& id) {
-      log::error("entity crashed", {{"kind", to_string(id.kind)}, {"tenant_id", id.tenant.text()}});
-      ports_.entity_lost(id);
+    out.crashed = [this](const entity_id& id, const caf::error& why) {
+      const bool fenced = why == runtime::fenced_error();
+      if (fenced) {
+        members_->poke();
+      } else {
+        log::error("entity crashed",
+                   {{"kind", to_string(id.kind)}, {"tenant_id", id.tenant.text()}});
+      }
+      ports_.entity_lost(id, fenced);
     };
+    out.dropped = [this](const entity_id& id) { ports_.entity_lost(id, true); };
     return out;
   }
 
@@ -198,9 +245,68 @@ private:
 
   caf::actor start_turn(llm::prompt ask, turn_id id, lease_epoch epoch, caf::actor session) {
     const auto i = next_thread_.fetch_add(1) % threads_.size();
-    return system_.spawn<actors::turn>(
+    auto call = system_.spawn<actors::turn>(
         &ports_.unit(i), threads_[i],
         actors::turn::task{id, epoch, std::move(ask), std::move(session), providers_});
+    turns_.add(id, call);
+    call->attach_functor([this, id, which = call.id()] { turns_.remove(id, which); });
+    return call;
+  }
+
+  /// The model call of a turn whose session came here: it may run here too, or where it began.
+  caf::actor adopt_turn(const runtime::moving_turn& x, const caf::actor& session) {
+    if (x.worker != members_->self())
+      return mesh_.adopt(x.worker, x.turn, session);
+    auto call = turns_.find(x.turn);
+    if (call)
+      caf::anon_send(call, runtime::turn_home{session});
+    return call;
+  }
+
+  std::vector<runtime::io_thread*> all_threads() {
+    auto out = threads_.all();
+    out.push_back(&cluster_thread_);
+    return out;
+  }
+
+  void join_cluster() {
+    runtime::cluster::members::parts with;
+    with.control = &control_;
+    with.routes = &routes_;
+    with.entities = &region_;
+    with.ports = &ports_;
+    with.mesh = &mesh_;
+    with.arrivals = &arrivals_;
+    with.state_changed = [this](member_state x) {
+      ready_.member = x == member_state::up || x == member_state::leaving;
+      if (x == member_state::up && !std::exchange(was_up_, true))
+        on_up_();
+    };
+    with.drained = [this] { drained_ = true; };
+    with.stop = [this](const std::string& why) { on_stop_(why); };
+    auto handle = system_.spawn<runtime::cluster::members>(
+        &cluster_unit_, identity_for(config_), runtime::cluster::timing{}, std::move(with));
+    members_ = caf::actor_cast<runtime::cluster::members*>(handle);
+    members_handle_ = handle;
+    mesh_.start(ports_[threads_.size()], members_->handlers());
+  }
+
+  /// Our shards are free at once, instead of when our silence is noticed.
+  void leave_cluster() {
+    if (const auto self = members_->self()) {
+      std::promise<void> left;
+      auto query = sql::cluster::leave(self);
+      query.work.deadline = std::chrono::steady_clock::now() + std::chrono::seconds{1};
+      sql::run(control_, std::move(query), [&](auto&&) { left.set_value(); });
+      left.get_future().wait();
+    }
+    std::promise<void> quiet;
+    boost::asio::post(cluster_thread_.context(), [&] {
+      mesh_.stop();
+      quiet.set_value();
+    });
+    quiet.get_future().wait();
+    caf::anon_send_exit(members_handle_, caf::exit_reason::user_shutdown);
   }
 
   void serve_entities() {
@@ -215,11 +321,7 @@ private:
     };
     sessions->retire = retire();
     sessions->turn_permit = [this](tenant_id tenant) {
-      auto permit = runtime::permits::take(gates_.of(tenant)->turns);
-      if (permit == nullptr)
-        return permit;
-      ++running_turns_;
-      return std::shared_ptr<void>{permit.get(), [this, permit](void*) { --running_turns_; }};
+      return runtime::permits::take(gates_.of(tenant)->turns);
     };
     sessions->turn_ended = [this](tenant_id, api_key_id key, std::string_view status,
                                   uint64_t tokens) {
@@ -228,15 +330,21 @@ private:
         gate->add_tokens(
             tokens, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
     };
-    region_.serve(entity_kind::session, [this, sessions](const entity_id& id) -> caf::actor {
-      return system_.spawn<actors::session>(id, sessions);
-    });
+    sessions->arrived = [this](const entity_id& id) { return arrivals_.take(id); };
+    sessions->adopt_turn = [this](const runtime::moving_turn& x, const caf::actor& session) {
+      return adopt_turn(x, session);
+    };
+    sessions->self = [this] { return members_->self(); };
+    region_.serve(entity_kind::session,
+                  [this, sessions](const entity_id& id, lease_epoch lease) -> caf::actor {
+                    return system_.spawn<actors::session>(id, sessions, lease);
+                  });
 
     auto tenants = std::make_shared<actors::tenant_services>();
     tenants->database = database_;
     tenants->gates = &gates_;
     tenants->retire = retire();
-    region_.serve(entity_kind::tenant, [this, tenants](const entity_id& id) -> caf::actor {
+    region_.serve(entity_kind::tenant, [this, tenants](const entity_id& id, lease_epoch) -> caf::actor {
       return system_.spawn<actors::tenant>(id, tenants);
     });
 
@@ -258,7 +366,7 @@ private:
                                {"severity", x.severity},
                                {"was_deep", x.was_deep}});
     };
-    region_.serve(entity_kind::soul, [this, souls](const entity_id& id) -> caf::actor {
+    region_.serve(entity_kind::soul, [this, souls](const entity_id& id, lease_epoch) -> caf::actor {
       return system_.spawn<actors::soul>(id, souls);
     });
   }
@@ -275,8 +383,6 @@ private:
       const bool good = rows != nullptr && rows->front().integer(0, 0) == 1;
       if (ready_.database.exchange(good) != good)
         log::info(good ? "database in reach" : "database out of reach");
-      if (good && probe_recovery_)
-        recover();
     });
     probe_.expires_after(probe_every);
     probe_.async_wait([this](boost::system::error_code ec) {
@@ -318,22 +424,32 @@ private:
   const runtime::settings& config_;
   runtime::metrics metrics_;
   readiness ready_;
-  std::atomic<size_t> running_turns_{0};
   std::atomic<size_t> next_thread_{0};
-  std::atomic<bool> probe_recovery_{false};
+  std::atomic<bool> drained_{false};
+  bool was_up_ = false;
+  std::function<void()> on_up_;
+  std::function<void(const std::string&)> on_stop_;
+  runtime::cluster::routes routes_;
+  runtime::cluster::arrivals arrivals_;
+  runtime::cluster::turn_registry turns_;
   std::atomic<bool> checking_keys_{false};
   runtime::tenant_gates gates_;
   runtime::session_logs logs_;
   runtime::io_threads threads_;
   runtime::io_thread sql_thread_;
+  runtime::io_thread cluster_thread_;
   sql::pool pool_;
   sql::pool control_;
   system_config caf_config_;
   caf::actor_system system_;
   runtime::io_unit sql_unit_;
+  runtime::io_unit cluster_unit_;
   runtime::hubs hubs_;
   runtime::region region_;
+  runtime::cluster::mesh mesh_;
   runtime::ports ports_;
+  caf::actor members_handle_;
+  runtime::cluster::members* members_ = nullptr;
   caf::actor database_;
   runtime::log_writer writer_;
   std::shared_ptr<llm::provider_chain> providers_;
@@ -345,13 +461,14 @@ private:
   boost::asio::steady_timer probe_;
 };
 
-running_node::running_node(const runtime::settings& config)
-    : impl_{std::make_unique<impl>(config)} {}
+running_node::running_node(const runtime::settings& config, callbacks tell)
+    : impl_{std::make_unique<impl>(config, std::move(tell))} {}
 running_node::~running_node() = default;
 uint16_t running_node::port() const { return impl_->port(); }
-void running_node::recover() { impl_->recover(); }
 void running_node::begin_drain() { impl_->begin_drain(); }
 bool running_node::busy() const { return impl_->busy(); }
+bool running_node::shares_work() const { return impl_->shares_work(); }
+void running_node::send_away(double part) { impl_->send_away(part); }
 void running_node::end_drain() { impl_->end_drain(); }
 std::string running_node::reload() { return impl_->reload(); }
 

@@ -1,10 +1,12 @@
 #include "gateway/program/serve.hpp"
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
 #include <exception>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -35,12 +37,25 @@ std::optional<int> refuse_start(const runtime::settings& config) {
 /// The signals that end or reload a node, on the calling thread.
 class signal_loop {
 public:
-  signal_loop(running_node& node, std::chrono::milliseconds drain)
-      : node_{node}, drain_{drain}, signals_{loop_, SIGTERM, SIGINT, SIGHUP}, timer_{loop_} {}
-
-  void run() {
+  explicit signal_loop(std::chrono::milliseconds drain)
+      : drain_{drain}, signals_{loop_, SIGTERM, SIGINT, SIGHUP}, timer_{loop_} {
     wait();
+  }
+
+  /// Until a signal, or `stop`; the exit status.
+  int run(running_node& node) {
+    node_ = &node;
     loop_.run();
+    return status_;
+  }
+
+  /// From any thread.
+  void post(std::function<void()> work) { boost::asio::post(loop_, std::move(work)); }
+  void stop(int status) {
+    post([this, status] {
+      status_ = status;
+      loop_.stop();
+    });
   }
 
 private:
@@ -49,7 +64,7 @@ private:
       if (ec)
         return;
       if (number == SIGHUP) {
-        const auto wrong = node_.reload();
+        const auto wrong = node_->reload();
         if (wrong.empty())
           log::info("reloaded");
         else
@@ -68,20 +83,26 @@ private:
   void begin_drain() {
     draining_ = true;
     log::info("draining", {{"seconds", drain_.count() / 1000}});
-    node_.begin_drain();
-    until_ = std::chrono::steady_clock::now() + drain_;
+    node_->begin_drain();
+    began_ = std::chrono::steady_clock::now();
     look();
   }
 
-  /// Until the running answers are complete, or the deadline: what runs then is continued at the
-  /// next start.
+  /// Until the running answers are complete, or the deadline: what runs then is continued by
+  /// another node, or at the next start.
   void look() {
-    if (!node_.busy() || std::chrono::steady_clock::now() >= until_) {
-      node_.end_drain();
+    const auto now = std::chrono::steady_clock::now();
+    const bool shared = node_->shares_work();
+    // Nobody needs to wait here for the end of a long answer when others can go on with it.
+    const auto until = began_ + (shared ? std::min(drain_, answers_within_) : drain_);
+    if (!node_->busy() || now >= until) {
+      node_->end_drain();
       timer_.expires_after(last_words_);
       timer_.async_wait([this](boost::system::error_code) { loop_.stop(); });
       return;
     }
+    if (shared)
+      node_->send_away(std::chrono::duration<double>(now - began_) / away_within_);
     timer_.expires_after(look_every_);
     timer_.async_wait([this](boost::system::error_code ec) {
       if (!ec)
@@ -92,13 +113,19 @@ private:
   static constexpr std::chrono::milliseconds look_every_{20};
   /// For the last events and `reconnect` to leave.
   static constexpr std::chrono::milliseconds last_words_{100};
+  /// Answers that run longer are continued elsewhere, when there is an elsewhere (operations.md
+  /// section 12 gives the whole shutdown 30 s).
+  static constexpr std::chrono::milliseconds answers_within_{10'000};
+  /// Over this time the streams are asked to come back to other nodes.
+  static constexpr std::chrono::duration<double> away_within_{2.0};
 
-  running_node& node_;
+  running_node* node_ = nullptr;
   const std::chrono::milliseconds drain_;
   boost::asio::io_context loop_{1};
   boost::asio::signal_set signals_;
   boost::asio::steady_timer timer_;
-  std::chrono::steady_clock::time_point until_{};
+  std::chrono::steady_clock::time_point began_{};
+  int status_ = exit_ok;
   bool draining_ = false;
 };
 
@@ -108,23 +135,32 @@ int serve(const runtime::settings& config) {
   try {
     if (const auto status = refuse_start(config))
       return *status;
+    signal_loop signals{config.drain};
     std::unique_ptr<running_node> node;
+    // Printed on the loop, which runs once `node` is set.
+    const auto ready = [&] {
+      const auto host =
+          config.host.find(':') == std::string::npos ? config.host : "[" + config.host + "]";
+      std::cout << "kgentsd ready http" << (config.tls_cert.empty() ? "" : "s") << "://" << host
+                << ':' << node->port() << " node=" << config.node_name << std::endl;
+    };
+    const auto replaced = [&](const std::string& why) {
+      log::error("stopping: another process has this node's name; give each its own "
+                 "KGENTS_NODE_NAME",
+                 {{"why", why}, {"name", config.node_name}});
+      signals.stop(exit_unavailable);
+    };
     try {
-      node = std::make_unique<running_node>(config);
+      node = std::make_unique<running_node>(
+          config, running_node::callbacks{[&] { signals.post(ready); }, replaced});
     } catch (const std::exception& wrong) {
       std::cerr << "kgentsd: " << wrong.what() << std::endl;
       return exit_unavailable;
     }
-    node->recover();
-    signal_loop signals{*node, config.drain};
-    const auto host =
-        config.host.find(':') == std::string::npos ? config.host : "[" + config.host + "]";
-    std::cout << "kgentsd ready http" << (config.tls_cert.empty() ? "" : "s") << "://" << host
-              << ':' << node->port() << " node=" << config.node_name << std::endl;
-    signals.run();
+    const auto status = signals.run(*node);
     node.reset();
     log::info("stopped");
-    return exit_ok;
+    return status;
   } catch (const std::exception& wrong) {
     log::error("internal failure", {{"error", wrong.what()}});
     return exit_internal;

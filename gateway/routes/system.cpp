@@ -67,7 +67,7 @@ void saas_health(const call_ptr& c) {
 void live(const call_ptr& c) { c->reply(200, R"({"status":"ok"})"); }
 
 void ready(const call_ptr& c) {
-  if (c->at.ready.database && !c->at.ready.draining)
+  if (c->at.ready.database && c->at.ready.member && !c->at.ready.draining)
     c->reply(200, R"({"status":"ok"})");
   else
     c->reply(503, R"({"status":"unavailable"})", "application/json", "Retry-After: 1\r\n");

@@ -122,7 +122,7 @@ void send(const call_ptr& c) {
       [c, session, stream, cancel](const accepted& x) {
         const auto entity = session_entity(c->tenant(), session);
         auto reader = std::make_shared<session_reader>(
-            c->at, c->x->thread(), entity,
+            c->hub(), c->port(), entity,
             session_reader::options{cursor{x.turn, x.epoch, cursor::before_turn}, true});
         auto lines = "X-Turn-Id: " + x.turn.text() + "\r\n";
         std::function<void()> gone;
@@ -154,7 +154,7 @@ void follow(const call_ptr& c) {
     }
   }
   stream_sse(c,
-             std::make_shared<session_reader>(c->at, c->x->thread(),
+             std::make_shared<session_reader>(c->hub(), c->port(),
                                               session_entity(c->tenant(), session_id{*id}), how),
              false, "", nullptr);
 }

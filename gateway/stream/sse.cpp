@@ -68,7 +68,7 @@ public:
     events_.clear();
     if (reader_->ended())
       return state::end;
-    if (!said && ready_.draining && (ready_.drain_over || !(bare_ || reader_->in_turn()))) {
+    if (!said && ready_.ends(!(bare_ || reader_->in_turn()), lot_)) {
       out.add(chunked ? as_http_chunk(reconnect) : std::string{reconnect});
       return state::end;
     }
@@ -112,9 +112,15 @@ private:
   bool beat_due_ = false;
   bool revoked_ = false;
   const bool bare_;
+  const double lot_ = draw_lot();
 };
 
 }  // namespace
+
+double draw_lot() {
+  static std::atomic<uint32_t> next{0};
+  return static_cast<double>(next.fetch_add(1) * 2654435769u) / 4294967296.0;  // Knuth, 6.4
+}
 
 void stream_sse(const call_ptr& c, std::shared_ptr<session_reader> reader, bool bare,
                 std::string_view more_lines, std::function<void()> gone) {

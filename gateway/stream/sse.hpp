@@ -3,9 +3,14 @@
 #include <memory>
 
 #include "gateway/route.hpp"
-#include "gateway/stream/session_reader.hpp"
+#include "runtime/session_reader.hpp"
 
 namespace kgents::gateway {
+
+using runtime::session_reader;
+
+/// When, of all streams, this one leaves a node that drains: from 0 to 1.
+[[nodiscard]] double draw_lot();
 
 /// Streams `reader`'s events to the caller as SSE, once the reader has found its place; refuses the
 /// call when it can't.

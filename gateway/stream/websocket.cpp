@@ -4,7 +4,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "gateway/messages.hpp"
-#include "gateway/stream/session_reader.hpp"
+#include "gateway/stream/sse.hpp"
 
 namespace kgents::gateway {
 
@@ -26,7 +26,7 @@ public:
         x_{c->x},
         who_{c->who},
         session_{session},
-        reader_{std::make_shared<session_reader>(c->at, c->x->thread(), session,
+        reader_{std::make_shared<session_reader>(c->hub(), c->port(), session,
                                                  session_reader::options{})},
         permit_{std::move(permit)},
         open_{c->at.metrics.ws_streams} {
@@ -82,7 +82,7 @@ public:
       out.add(std::move(e), text);
     }
     events_.clear();
-    if (at_.ready.draining && out.empty() && (at_.ready.drain_over || !reader_->in_turn()))
+    if (out.empty() && at_.ready.ends(!reader_->in_turn(), lot_))
       return state::end;
     if (reader_->ended())
       return state::end;
@@ -228,6 +228,7 @@ private:
   std::shared_ptr<session_reader> reader_;
   std::shared_ptr<void> permit_;
   std::shared_ptr<void> watch_;
+  const double lot_ = draw_lot();
   runtime::gauge_guard open_;
   std::vector<std::string> replies_;
   std::vector<event_ptr> events_;

@@ -280,10 +280,11 @@ BEGIN
   RETURN v_locked;
 END $$;
 
--- Those that are free or a dead node's are p_node's from now on, if it is up.
+-- Those that are free or a dead node's are p_node's from now on, if it is up. Here and in give_leases the wait for a lock
+-- is short, so that who gave up waiting for the answer is not surprised long afterwards.
 CREATE OR REPLACE FUNCTION kg.take_leases(p_node bigint, p_shards smallint[])
   RETURNS TABLE (shard smallint, epoch bigint)
-  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, kg SET lock_timeout = '1s' AS $$
 #variable_conflict use_column
 DECLARE
   v_locked smallint[] := kg.lock_leases(p_shards, NULL);
@@ -311,7 +312,7 @@ END $$;
 -- p_node's own go to p_to, if that is up.
 CREATE OR REPLACE FUNCTION kg.give_leases(p_node bigint, p_to bigint, p_shards smallint[])
   RETURNS TABLE (shard smallint, epoch bigint)
-  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, kg SET lock_timeout = '1s' AS $$
 #variable_conflict use_column
 DECLARE
   v_locked smallint[] := kg.lock_leases(p_shards, p_node);
@@ -401,33 +402,31 @@ CREATE OR REPLACE FUNCTION kg.append_chunks(
 BEGIN
   RETURN QUERY
   WITH live AS MATERIALIZED (
-    SELECT t.id, t.tenant_id, t.epoch
-      FROM (SELECT DISTINCT u AS id FROM unnest(p_turns) u ORDER BY u) named
+    SELECT t.id, t.tenant_id, t.epoch, named.shard, named.lease
+      FROM (SELECT DISTINCT u.* FROM unnest(p_turns, p_epochs, p_shards, p_leases) AS u (id, epoch, shard, lease)
+             ORDER BY u.id) named
       -- By primary key, turn by turn, whatever the statistics say: a batch names few of the table's rows. IS TRUE keeps
       -- the planner from idx_turns_unfinished, where it would read every turn that has ended since the last vacuum. Only
       -- here: without hash joins the rest would compare every row with every turn.
       CROSS JOIN LATERAL (
         SELECT t.id, t.tenant_id, t.epoch FROM kg.turns t
          WHERE t.id = named.id AND (t.status = 'running') IS TRUE FOR SHARE) t
-  ), input AS MATERIALIZED (
-    SELECT * FROM unnest(p_turns, p_epochs, p_indices, p_texts, p_shards, p_leases)
-      AS u (turn_id, epoch, index, text, shard, lease)
-  ), writable AS MATERIALIZED (
-    SELECT key.turn_id, key.epoch, key.shard, key.lease, l.tenant_id
-      FROM (SELECT DISTINCT i.turn_id, i.epoch, i.shard, i.lease FROM input i) key
-      JOIN live l ON l.id = key.turn_id AND l.epoch = key.epoch
       -- LIMIT keeps it a look-up for each turn; as a join, all leases would be read for every batch.
       CROSS JOIN LATERAL (
-        SELECT FROM kg.shard_leases s WHERE s.shard = key.shard AND s.epoch = key.lease LIMIT 1) s
+        SELECT FROM kg.shard_leases s WHERE s.shard = named.shard AND s.epoch = named.lease LIMIT 1) s
+     WHERE t.epoch = named.epoch
+  ), input AS MATERIALIZED (
+    SELECT * FROM unnest(p_turns, p_epochs, p_indices, p_texts, p_shards, p_leases)
+      AS u (id, epoch, index, text, shard, lease)
   ), written AS (
     INSERT INTO kg.turn_chunks (turn_id, index, tenant_id, text)
-    SELECT i.turn_id, i.index, w.tenant_id, i.text
-      FROM input i JOIN writable w ON (w.turn_id, w.epoch, w.shard, w.lease) = (i.turn_id, i.epoch, i.shard, i.lease)
+    SELECT i.id, i.index, l.tenant_id, i.text
+      FROM input i JOIN live l ON (l.id, l.epoch, l.shard, l.lease) = (i.id, i.epoch, i.shard, i.lease)
     ON CONFLICT DO NOTHING
   )
-  SELECT DISTINCT i.turn_id FROM input i
+  SELECT DISTINCT i.id FROM input i
    WHERE NOT EXISTS (
-     SELECT FROM writable w WHERE (w.turn_id, w.epoch, w.shard, w.lease) = (i.turn_id, i.epoch, i.shard, i.lease));
+     SELECT FROM live l WHERE (l.id, l.epoch, l.shard, l.lease) = (i.id, i.epoch, i.shard, i.lease));
 END $$;
 GRANT EXECUTE ON FUNCTION kg.append_chunks(uuid[], bigint[], integer[], text[], smallint[], bigint[]) TO kg_control;
 

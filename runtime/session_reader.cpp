@@ -1,8 +1,8 @@
-#include "gateway/stream/session_reader.hpp"
+#include "runtime/session_reader.hpp"
 
 #include <utility>
 
-namespace kgents::gateway {
+namespace kgents::runtime {
 
 namespace {
 
@@ -12,11 +12,7 @@ constexpr auto ask_again = std::chrono::milliseconds{250};
 
 }  // namespace
 
-session_reader::session_reader(node& at, runtime::io_thread& thread, entity_id session, options how)
-    : session_reader(at.hubs[thread.index()], at.ports[thread.index()], session, std::move(how)) {}
-
-session_reader::session_reader(runtime::hub& hub, runtime::port& port, entity_id session,
-                               options how)
+session_reader::session_reader(hub& hub, port& port, entity_id session, options how)
     : hub_{hub}, port_{port}, session_{session}, how_{how}, last_{how.from} {
   retry_.on_fire([this] { find_place(); });
 }
@@ -44,9 +40,9 @@ void session_reader::move_to(const cursor& place,
   attach_reader ask;
   ask.live = false;
   ask.place = place;
-  port_.ask<runtime::attached>(
+  port_.ask<attached>(
       session_, ask,
-      [weak = weak_from_this(), generation = ++asked_, place, done](answer<runtime::attached> out) {
+      [weak = weak_from_this(), generation = ++asked_, place, done](answer<attached> out) {
         auto self = weak.lock();
         if (self == nullptr || self->asked_ != generation)
           return;
@@ -57,9 +53,11 @@ void session_reader::move_to(const cursor& place,
           return;
         }
         self->last_ = place;
+        self->in_turn_ = false;
         self->on_placed_ = done;
         self->placed(std::move(out.value));
-      });
+      },
+      how_.only_here ? 0 : port::from_here);
 }
 
 void session_reader::find_place() {
@@ -68,9 +66,9 @@ void session_reader::find_place() {
   ask.live = !last_;
   ask.place = last_.value_or(cursor{});
   ask.this_turn = how_.one_turn;
-  port_.ask<runtime::attached>(
+  port_.ask<attached>(
       session_, ask,
-      [weak = weak_from_this(), generation = ++asked_](answer<runtime::attached> out) {
+      [weak = weak_from_this(), generation = ++asked_](answer<attached> out) {
         auto self = weak.lock();
         if (self == nullptr || self->asked_ != generation)
           return;
@@ -85,23 +83,32 @@ void session_reader::find_place() {
         } else {
           self->retry();
         }
-      });
+      },
+      how_.only_here ? 0 : port::from_here);
 }
 
 void session_reader::retry() { hub_.thread().wheel().arm(retry_, ask_again); }
 
-void session_reader::placed(runtime::attached here) {
+void session_reader::placed(attached here) {
   // Subscribed before the place is looked at again: what is shown in between wakes us.
   follow(here.log);
   backlog_.assign(here.backlog.begin(), here.backlog.end());
   live_ = backlog_.empty();
   position_ = here.position;
+  if (last_) {
+    anchor_ = last_;
+  } else if (live_) {
+    anchor_ = log_->place_before(position_);
+  } else {
+    anchor_ = backlog_.front()->place();
+    --anchor_->index;
+  }
   if (auto done = std::exchange(on_placed_, nullptr))
     done(std::nullopt);
   on_ready();
 }
 
-void session_reader::follow(const runtime::log_ptr& log) {
+void session_reader::follow(const log_ptr& log) {
   if (log_ == log)
     return;
   if (log_ != nullptr)
@@ -129,6 +136,19 @@ bool session_reader::wanted(const stream_event& x) const {
   return !how_.one_turn || x.place().turn == how_.from->turn;
 }
 
+bool session_reader::seen(const stream_event& x) const {
+  return last_ && x.kind() != event_kind::gap && x.place().turn == last_->turn &&
+         x.place().index <= last_->index;
+}
+
+bool session_reader::hole_before(const stream_event& x) const {
+  if (!last_ || x.kind() == event_kind::gap)
+    return false;
+  if (x.place().turn == last_->turn)
+    return x.place().index != last_->index + 1;
+  return in_turn_ || x.place().index != cursor::turn_event;
+}
+
 void session_reader::pull(std::vector<event_ptr>& out, size_t max) {
   while (!ended_ && out.size() < max) {
     scratch_.clear();
@@ -147,8 +167,16 @@ void session_reader::pull(std::vector<event_ptr>& out, size_t max) {
       return;
     }
     for (auto& x : scratch_) {
-      if (!wanted(*x))
+      if (!wanted(*x) || seen(*x))
         continue;
+      if (hole_before(*x)) {
+        // Never silently: what is missing is asked for.
+        live_ = false;
+        backlog_.clear();
+        if (!asking_ && !retry_.armed())
+          retry();
+        return;
+      }
       last_ = x->place();
       const bool last = x->kind() == event_kind::complete || x->kind() == event_kind::error;
       in_turn_ = !last;
@@ -161,4 +189,4 @@ void session_reader::pull(std::vector<event_ptr>& out, size_t max) {
   }
 }
 
-}  // namespace kgents::gateway
+}  // namespace kgents::runtime

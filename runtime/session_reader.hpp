@@ -6,29 +6,31 @@
 #include <optional>
 #include <vector>
 
-#include "gateway/node.hpp"
 #include "protocol/cursor.hpp"
 #include "runtime/attach.hpp"
 #include "runtime/hub.hpp"
+#include "runtime/port.hpp"
 
-namespace kgents::gateway {
+namespace kgents::runtime {
 
-/// A cursor into a session's stream, whatever carries it to the client: reads the live log, and
-/// what is older from PostgreSQL through the session's actor. It holds a place, not a queue.
+/// A cursor into a session's stream, whatever carries it on (SSE, WebSocket, a feed to another
+/// node): reads the live log, and what is older from PostgreSQL through the session's actor. It
+/// holds a place, not a queue. No event passes it twice, and a hole makes it find its place anew,
+/// whatever the log does below it.
 ///
 /// Lives on one I/O thread; owned by shared_ptr, since answers of the actor may come after its
 /// stream has ended.
-class session_reader : public runtime::log_reader,
+class session_reader : public log_reader,
                        public std::enable_shared_from_this<session_reader> {
 public:
   struct options {
     std::optional<cursor> from;  ///< none: live
     bool one_turn = false;       ///< only the turn of `from`
+    bool only_here = false;      ///< refused (`port::status_not_here`) when the session is elsewhere
   };
 
-  session_reader(node& at, runtime::io_thread& thread, entity_id session, options how);
-  /// The same from the two parts of a node that it needs, those of one thread.
-  session_reader(runtime::hub& hub, runtime::port& port, entity_id session, options how);
+  /// Hub and port are those of one thread.
+  session_reader(hub& hub, port& port, entity_id session, options how);
   ~session_reader() override;
 
   /// Something to pull, or the reader ended. May be called inside `pull`'s caller; cheap.
@@ -44,6 +46,10 @@ public:
   /// At most `max` events that are ready, in order.
   void pull(std::vector<event_ptr>& out, size_t max);
 
+  /// The place that the first event to be pulled follows, once `placed` was called without a
+  /// refusal, as far as it is known.
+  [[nodiscard]] const std::optional<cursor>& anchor() const noexcept { return anchor_; }
+
   /// The one turn's last event has been pulled, or the place is lost (the session cannot be reached
   /// any more).
   [[nodiscard]] bool ended() const noexcept { return ended_; }
@@ -57,22 +63,25 @@ public:
 private:
   void advanced() override;
   void find_place();
-  void placed(runtime::attached here);
-  void follow(const runtime::log_ptr& log);
+  void placed(attached here);
+  void follow(const log_ptr& log);
   [[nodiscard]] bool wanted(const stream_event& x) const;
+  [[nodiscard]] bool seen(const stream_event& x) const;
+  [[nodiscard]] bool hole_before(const stream_event& x) const;
   void retry();
 
-  runtime::hub& hub_;
-  runtime::port& port_;
+  hub& hub_;
+  port& port_;
   const entity_id session_;
   options how_;
   std::function<void(std::optional<refusal>)> on_placed_;
-  runtime::log_ptr log_;
+  log_ptr log_;
   uint64_t position_ = 0;
   std::optional<cursor> last_;  // behind the last event that was pulled
+  std::optional<cursor> anchor_;
   std::deque<event_ptr> backlog_;
   std::vector<event_ptr> scratch_;
-  runtime::wheel_timer retry_;
+  wheel_timer retry_;
   uint64_t asked_ = 0;  // generation: answers of earlier questions are dropped
   bool live_ = false;
   bool asking_ = false;
@@ -80,4 +89,4 @@ private:
   bool in_turn_ = false;
 };
 
-}  // namespace kgents::gateway
+}  // namespace kgents::runtime
