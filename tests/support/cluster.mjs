@@ -189,6 +189,29 @@ class Cluster {
     return this.reachable[0].view();
   }
 
+  /// The node that holds the lease of a session's shard, as PostgreSQL has it.
+  async ownerOf(tenant, session) {
+    const { rows } = await this.db.query(
+      'SELECT n.name FROM kg.shard_leases l JOIN kg.cluster_nodes n ON n.node = l.owner WHERE l.shard = $1',
+      [shardOf(tenant, session)],
+    );
+    return this.nodes.find((node) => node?.name === rows[0]?.name);
+  }
+
+  /// A new session of `who` that lives on `node`.
+  async sessionOn(node, tenant, who) {
+    for (;;) {
+      const session = await who.session();
+      if ((await this.ownerOf(tenant, session)) === node) return session;
+    }
+  }
+
+  /// What `kg.cluster_nodes` has of a node's lives, the newest last: `[{node, state, why}]`.
+  async lives(node) {
+    const { rows } = await this.db.query('SELECT node::int, state, why FROM kg.cluster_nodes WHERE name = $1 ORDER BY node', [node.name]);
+    return rows;
+  }
+
   /// Sessions that have moved from node to node so far; to be asked often, since a killed process takes its count along.
   async countMoves() {
     await Promise.all(
@@ -216,6 +239,15 @@ class Cluster {
     this.network.dispose();
     removeDirectory(this.directory);
   }
+}
+
+/// protocol/cluster.cpp's `shard_of` for a session.
+export function shardOf(tenant, session) {
+  const bytes = (id) => Buffer.from(id.replaceAll('-', ''), 'hex');
+  const sessionKind = 1;
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of [sessionKind, ...bytes(tenant), ...bytes(session)]) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  return Number((hash ^ (hash >> 32n)) % BigInt(shardCount));
 }
 
 function isSettled(view, expected) {

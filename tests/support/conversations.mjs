@@ -75,6 +75,9 @@ function post(at, session, { key, idempotency, message, stream, ms, hearing }) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/// A reader of each kind at each of these places.
+export const bothKinds = (...places) => places.flatMap((at) => [EventSourceReader, SocketReader].map((Kind) => ({ Kind, at })));
+
 export class Conversation {
   /// Turns whose answer every reader has heard.
   turns = [];
@@ -86,24 +89,32 @@ export class Conversation {
   sessions = [];
   #stopping = false;
   #postReaders = [];
+  #reconnects = 0;
+  #longestPause = 0;
 
-  /// `at`: where the balancer listens; `readers`: classes of `readers.mjs`; `patienceMs`: for one answer, faults included.
-  constructor({ at, tenant, script, readers = [EventSourceReader, SocketReader], patienceMs = 2 * patience.ms }) {
-    Object.assign(this, { at, tenant, script, kinds: readers, patienceMs });
+  /// `at`: where messages go; `readers`: classes of `readers.mjs` and where each connects; `session`: one to go on with
+  /// (otherwise new ones); `patienceMs`: for one answer, faults included.
+  constructor({ at, tenant, script, readers = bothKinds(at), session, patienceMs = 2 * patience.ms }) {
+    Object.assign(this, { at, tenant, script, kinds: readers, first: session, patienceMs });
     this.who = caller(at, tenant.key);
   }
 
+  /// The session with its readers, before the first message.
   async open() {
     await this.#begin();
-    await this.turn();
     return this;
   }
 
   async #begin() {
-    for (const reader of this.readers) reader.close();
-    this.session = await this.who.session();
+    for (const reader of this.readers) {
+      reader.close();
+      this.#reconnects += reader.reconnects;
+      this.#longestPause = Math.max(this.#longestPause, reader.hearing.longestPause);
+    }
+    this.session = this.first ?? (await this.who.session());
+    this.first = undefined;
     this.sessions.push({ id: this.session, turns: [] });
-    this.readers = this.kinds.map((Kind) => new Kind(this.at, this.session, this.tenant.key));
+    this.readers = this.kinds.map(({ Kind, at }) => new Kind(at, this.session, this.tenant.key));
     await Promise.all(this.readers.map((reader) => reader.opened));
   }
 
@@ -184,7 +195,12 @@ export class Conversation {
   }
 
   get reconnects() {
-    return this.readers.reduce((sum, reader) => sum + reader.reconnects, 0);
+    return this.readers.reduce((sum, reader) => sum + reader.reconnects, this.#reconnects);
+  }
+
+  /// Milliseconds between two chunks of an answer, the longest that a reader had to wait.
+  get longestPause() {
+    return Math.max(this.#longestPause, ...this.readers.map((reader) => reader.hearing.longestPause));
   }
 }
 

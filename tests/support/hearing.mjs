@@ -53,6 +53,11 @@ export class Hearing {
     return this.#place === null ? place.index === this.begins : this.#place.precedes(place);
   }
 
+  /// Index of the last event in its turn: -1 at `turn` and before everything.
+  get index() {
+    return this.#place?.index ?? -1;
+  }
+
   take(kind, id, data) {
     try {
       this.#take(kind, id, data);
