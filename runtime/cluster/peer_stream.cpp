@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <system_error>
 
 namespace kgents::runtime::cluster {
@@ -29,6 +30,19 @@ using burst = std::array<char, burst_bytes>;
 burst& scratch() {
   static thread_local burst x;
   return x;
+}
+
+std::string_view describe(int reason) noexcept {
+  if (reason >= SSL_AD_REASON_OFFSET)
+    return "it refused this node's certificate or offer: ";
+  switch (reason) {
+    case SSL_R_WRONG_VERSION_NUMBER:
+    case SSL_R_HTTP_REQUEST:
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+      return "it does not speak TLS 1.3, which this node's peer link requires: ";
+    default:
+      return "TLS: ";
+  }
 }
 
 size_t gather(std::span<const iovec> from, size_t offset, std::span<char> to) noexcept {
@@ -63,11 +77,12 @@ stream_result peer_stream::failed_call(const char* what) {
 
 stream_result peer_stream::failed_tls(int why) {
   const auto verified = SSL_get_verify_result(tls_.get());
-  const char* reason = ERR_reason_error_string(ERR_peek_error());
+  const auto code = ERR_peek_error();
+  const char* reason = ERR_reason_error_string(code);
   if (verified != X509_V_OK)
     error_ = std::string{"its certificate was refused: "} + X509_verify_cert_error_string(verified);
   else if (reason != nullptr)
-    error_ = std::string{"TLS: "} + reason;
+    error_ = std::string{describe(ERR_GET_REASON(code))} + reason;
   else
     error_ = "TLS failed with code " + std::to_string(why);
   ERR_clear_error();

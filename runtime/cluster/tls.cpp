@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
@@ -66,9 +67,10 @@ tls_identity::tls_identity(const std::filesystem::path& ca, const std::filesyste
     fail("cannot use the authority " + ca.string());
   if (SSL_CTX_use_certificate_chain_file(c, cert.c_str()) != 1)
     fail("cannot use the certificate chain " + cert.string());
-  if (SSL_CTX_use_PrivateKey_file(c, key.c_str(), SSL_FILETYPE_PEM) != 1)
+  const bool usable = SSL_CTX_use_PrivateKey_file(c, key.c_str(), SSL_FILETYPE_PEM) == 1;
+  if (!usable && ERR_GET_REASON(ERR_peek_last_error()) != X509_R_KEY_VALUES_MISMATCH)
     fail("cannot use the private key " + key.string());
-  if (SSL_CTX_check_private_key(c) != 1)
+  if (!usable || SSL_CTX_check_private_key(c) != 1)
     fail("the private key " + key.string() + " does not belong to the certificate " +
          cert.string());
   check_own(c, X509_PURPOSE_SSL_SERVER, ca.string(), cert.string());
