@@ -21,7 +21,7 @@ struct candidate {
   std::string name;  ///< 1 to 253 characters; unique among the living
   std::string host;  ///< empty: a cluster of one, which nobody else can join
   uint16_t port = 0;
-  std::vector<std::string> roles;
+  std::vector<std::string> roles{};
   uint32_t protocol = 0;
 };
 

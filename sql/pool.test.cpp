@@ -72,6 +72,9 @@ void create_database() {
     CREATE SCHEMA kg;
     CREATE FUNCTION kg.set_tenant_context(x uuid) RETURNS void LANGUAGE plpgsql AS
       $$ BEGIN PERFORM set_config('app.current_tenant', x::text, true); END $$;
+    CREATE FUNCTION kg.check_lease(shard smallint, epoch bigint) RETURNS void LANGUAGE plpgsql AS
+      $$ BEGIN IF (shard, epoch) <> (7, 3) THEN
+           RAISE EXCEPTION 'moved on' USING ERRCODE = 'KG001'; END IF; END $$;
     CREATE TABLE kg.numbers(n int PRIMARY KEY, tenant text);
     CREATE TABLE kg.late(n int UNIQUE DEFERRABLE INITIALLY DEFERRED))");
 }
@@ -214,6 +217,31 @@ CAF_TEST(the tenant context holds for its own transaction only) {
   CAF_CHECK_EQUAL(std::get<0>(of_none)[0].text(0, 0), "");
   const auto of_second = await(std::move(second));
   CAF_CHECK_EQUAL(std::get<0>(of_second)[0].text(0, 0), beta.text());
+}
+
+CAF_TEST(what is written under an old lease is fenced with all of its transaction) {
+  start();
+  const auto tenant = *tenant_id::parse("00000000-0000-4000-8000-00000000000a");
+  const fence present{shard_id{7}, 3};
+  for (const auto& who : {std::optional<tenant_id>{}, std::optional{tenant}}) {
+    transaction work{.tenant = who,
+                     .fence = present,
+                     .statements = {{"SELECT current_setting('app.current_tenant', true)", {}}}};
+    auto allowed = run(work);
+    CAF_REQUIRE(committed(allowed));
+    auto& answer = std::get<std::vector<rows>>(allowed);
+    CAF_REQUIRE_EQUAL(answer.size(), 1u);
+    CAF_CHECK_EQUAL(answer[0].text(0, 0), who ? who->text() : "");
+    for (const auto& old : {fence{shard_id{7}, 2}, fence{shard_id{8}, 3}}) {
+      auto write = insert(1);
+      write.tenant = who;
+      write.fence = old;
+      const auto why = refusal(run(std::move(write)));
+      CAF_CHECK(why.what == failure::kind::fenced);
+      CAF_CHECK_EQUAL(why.sqlstate, "KG001");
+    }
+  }
+  CAF_CHECK(committed(run(insert(1))));  // so none of those was
 }
 
 CAF_TEST(a value that cannot be sent is refused and not cut) {

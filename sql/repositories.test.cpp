@@ -230,6 +230,41 @@ CAF_TEST(a session changes only in what is given and is hidden once removed) {
   CAF_CHECK(!ask(messages::list(tenant, id, 10, 0)).session_exists);
 }
 
+CAF_TEST(a session names its last ended turn with the chunks that a replay shows) {
+  const auto id = session();
+  CAF_CHECK(!ask(sessions::get(tenant, id))->last_ended);
+  const auto check = [&](const turn_start& what, lease_epoch epoch, size_t chunks) {
+    const auto found = ask(sessions::get(tenant, id));
+    CAF_REQUIRE(found && found->last_ended);
+    CAF_CHECK(found->last_ended->turn == what.turn);
+    CAF_CHECK_EQUAL(found->last_ended->epoch, epoch);
+    CAF_CHECK_EQUAL(found->last_ended->chunks, chunks);
+    CAF_CHECK_EQUAL(ask(turns::replay(tenant, id, 0, 100)).back().answer.chunks(), chunks);
+  };
+  const auto completed = start(id);
+  ask(turns::begin(tenant, completed));
+  ask(turns::claim(tenant, completed.turn));
+  CAF_CHECK(!ask(sessions::get(tenant, id))->last_ended);
+  ask(turns::end(tenant, end(completed.turn, 2, {"Two things.", {4, 11}})));
+  check(completed, 2, 2);
+  // Nothing was said to the end, so its rows went.
+  const auto silent = start(id);
+  ask(turns::begin(tenant, silent));
+  append(silent.turn, 1, {"thrown ", "away"});
+  ask(turns::end(tenant, end(silent.turn, 1, {}, turn_status::canceled)));
+  check(silent, 1, 0);
+  // Of what is durable only that before the hole is shown.
+  const auto failed = start(id);
+  ask(turns::begin(tenant, failed));
+  append(failed.turn, 1, {"half ", "an "});
+  append(failed.turn, 1, {"answer"}, 3);
+  ask(turns::end(tenant, end(failed.turn, 1, {"half an ", {5, 8}}, turn_status::failed)));
+  check(failed, 1, 2);
+  const auto running = start(id);
+  ask(turns::begin(tenant, running));
+  CAF_CHECK(ask(sessions::get(tenant, id))->last_ended->turn == failed.turn);
+}
+
 CAF_TEST(a turn goes from its message to its answer) {
   const auto id = session();
   const auto begun = start(id, "What now?");
@@ -329,6 +364,17 @@ CAF_TEST(unfinished turns come back in order with all that is durable) {
   for (const auto& x : ask(turns::all_unfinished(), &control))
     listed |= x.session == id && x.tenant == tenant;
   CAF_CHECK(listed);
+}
+
+CAF_TEST(chunks under an old lease are refused) {
+  admin("UPDATE kg.shard_leases SET epoch = 4 WHERE shard = 300");
+  const auto begun = start(session());
+  ask(turns::begin(tenant, begun));
+  chunk_batch batch;
+  batch.add(begun.turn, 1, 0, "a", {shard_id{300}, 4});
+  CAF_CHECK(ask(batch.take(), &control).empty());
+  batch.add(begun.turn, 1, 1, "b", {shard_id{300}, 3});
+  CAF_CHECK(ask(batch.take(), &control) == std::vector{begun.turn});
 }
 
 CAF_TEST(who claims a turn is its only writer) {

@@ -113,6 +113,37 @@ test('turns: a repeated key joins its turn, also after the session was closed', 
   assert.equal(await count(db.admin, 'kg.turns', 'session_id = $1', [session]), 1);
 });
 
+test('turns: one that is sent again joins itself, whatever has come since', async () => {
+  const turn = randomUUID();
+  const first = await begin({ turn, key: 'again', hash: 'h', mode: 'advise' });
+  const again = await begin({ turn, key: 'again', hash: 'h', message: randomUUID(), answer: randomUUID() });
+  assert.deepEqual([again.outcome, again.turn, again.message, again.answer, again.mode, again.epoch, again.status],
+    ['joined', turn, first.message, first.answer, 'advise', 1, 'running']);
+  const other = await begin();
+  assert.equal((await begin({ turn: other.turn, limit: 0, ifBusy: 'reject' })).outcome, 'joined');
+  await claim(turn);
+  await end(turn, 2, 'completed', 'done', { ends: [4] });
+  await db.admin.query(`UPDATE kg.sessions SET status = 'closed' WHERE id = $1`, [session]);
+  const late = await begin({ turn });
+  assert.deepEqual([late.outcome, late.epoch, late.status], ['joined', 2, 'completed']);
+  assert.equal(await count(db.admin, 'kg.turns', 'session_id = $1', [session]), 2);
+  assert.equal(await count(db.admin, 'kg.usage_events', `session_id = $1 AND event_type = 'api_call'`, [session]), 2);
+});
+
+test('turns: in another session the same id is an error and shows nothing', async () => {
+  const { turn } = await begin();
+  const elsewhere = await value(db.admin, 'INSERT INTO kg.sessions (tenant_id) VALUES ($1) RETURNING id', [db.a.id]);
+  await assert.rejects(begin({ turn, session: elsewhere }), sqlstate('23505'));
+  await assert.rejects(begin({ turn, session: db.b.session, tenant: db.b }), sqlstate('23505'));
+});
+
+test('turns: sent twice at once it is begun once', async () => {
+  const turn = randomUUID();
+  const clients = await Promise.all(Array.from({ length: 6 }, () => db.connect('kg_app')));
+  const outcomes = await Promise.all(clients.map(async (client) => (await begin({ turn }, client)).outcome));
+  assert.deepEqual(outcomes.sort(), ['joined', 'joined', 'joined', 'joined', 'joined', 'started']);
+});
+
 test('turns: the same key at once makes one turn', async () => {
   const clients = await Promise.all(Array.from({ length: 6 }, () => db.connect('kg_app')));
   const begun = await Promise.all(clients.map((client) => begin({ key: 'once', hash: 'h' }, client)));
@@ -208,6 +239,26 @@ test('turns: chunks of many turns and tenants go in one call and only under the 
   assert.deepEqual(await append([[one.turn, 1, 1, 'changed'], [one.turn, 1, 2, 'h']]), []);
   assert.deepEqual(await texts(one.turn), ['a', 'g', 'h']); // a repeated batch doubles and changes nothing
   assert.deepEqual(await append([]), []);
+});
+
+test('turns: chunks are refused under an old lease, and only those', async () => {
+  const [shard, other] = [17, 18];
+  await db.admin.query('UPDATE kg.shard_leases SET epoch = 5 WHERE shard = ANY ($1)', [[shard, other]]);
+  const elsewhere = await value(db.admin, 'INSERT INTO kg.sessions (tenant_id) VALUES ($1) RETURNING id', [db.b.id]);
+  const one = await begin();
+  const two = await begin({ tenant: db.b, session: elsewhere });
+  assert.deepEqual(await append([[one.turn, 1, 0, 'a', shard, 5], [one.turn, 1, 1, 'b', shard, 5], [two.turn, 1, 0, 'c', other, 5]]), []);
+  await db.admin.query('UPDATE kg.shard_leases SET epoch = 6 WHERE shard = $1', [shard]);
+  assert.deepEqual(await append([[one.turn, 1, 2, 'old', shard, 5], [two.turn, 1, 1, 'd', other, 5]]), [one.turn]);
+  assert.deepEqual(await append([[one.turn, 1, 2, 'next', shard, 7]]), [one.turn]);
+  assert.deepEqual(await append([[one.turn, 1, 2, 'nowhere', 1024, 0]]), [one.turn]);
+  // Of two leases in one batch the present one counts.
+  assert.deepEqual(await append([[one.turn, 1, 2, 'old', shard, 5], [one.turn, 1, 3, 'new', shard, 6]]), [one.turn]);
+  // A present lease does not make up for an old epoch of the turn.
+  assert.equal(await claim(one.turn), 2);
+  assert.deepEqual(await append([[one.turn, 1, 4, 'zombie', shard, 6], [one.turn, 2, 4, 'heir', shard, 6]]), [one.turn]);
+  assert.deepEqual(await texts(one.turn), ['a', 'b', 'new', 'heir']);
+  assert.deepEqual(await texts(two.turn), ['c', 'd']);
 });
 
 test('turns: an append under way holds back a claim, and one that comes later is refused', async () => {
