@@ -3,6 +3,31 @@
 -- All times are this server's, so that nodes' clocks are never compared. Locks are always taken in the order leases,
 -- version, nodes. kg_control calls the functions and sees no table.
 
+-- A transaction whose second half never comes, since the network fails in between, keeps its lease from moving until the
+-- server sees that the connection is dead; and in the midst of a pipeline no timeout of PostgreSQL's runs. TCP's own
+-- probes find it in five seconds.
+DO $settings$
+DECLARE
+  command text;
+BEGIN
+  FOREACH command IN ARRAY ARRAY[
+    'ALTER ROLE kg_app SET tcp_keepalives_idle = 2',
+    'ALTER ROLE kg_app SET tcp_keepalives_interval = 1',
+    'ALTER ROLE kg_app SET tcp_keepalives_count = 3',
+    'ALTER ROLE kg_control SET tcp_keepalives_idle = 2',
+    'ALTER ROLE kg_control SET tcp_keepalives_interval = 1',
+    'ALTER ROLE kg_control SET tcp_keepalives_count = 3'
+  ] LOOP
+    BEGIN
+      EXECUTE command;
+    EXCEPTION
+      WHEN insufficient_privilege THEN
+        RAISE NOTICE 'role % may not run: %', session_user, command;
+    END;
+  END LOOP;
+END
+$settings$;
+
 SET LOCAL ROLE kg_owner;
 
 CREATE SEQUENCE IF NOT EXISTS kg.cluster_incarnations;
@@ -51,31 +76,6 @@ INSERT INTO kg.cluster_version (version) VALUES (1) ON CONFLICT DO NOTHING;
 GRANT USAGE ON SEQUENCE kg.cluster_incarnations TO kg_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON kg.cluster_nodes TO kg_definer;
 GRANT SELECT, UPDATE ON kg.shard_leases, kg.cluster_version TO kg_definer;
-
--- A transaction whose second half never comes, since the network fails in between, keeps its lease from moving until the
--- server sees that the connection is dead; and in the midst of a pipeline no timeout of PostgreSQL's runs. TCP's own
--- probes find it in five seconds.
-DO $settings$
-DECLARE
-  command text;
-BEGIN
-  FOREACH command IN ARRAY ARRAY[
-    'ALTER ROLE kg_app SET tcp_keepalives_idle = 2',
-    'ALTER ROLE kg_app SET tcp_keepalives_interval = 1',
-    'ALTER ROLE kg_app SET tcp_keepalives_count = 3',
-    'ALTER ROLE kg_control SET tcp_keepalives_idle = 2',
-    'ALTER ROLE kg_control SET tcp_keepalives_interval = 1',
-    'ALTER ROLE kg_control SET tcp_keepalives_count = 3'
-  ] LOOP
-    BEGIN
-      EXECUTE command;
-    EXCEPTION
-      WHEN insufficient_privilege THEN
-        RAISE NOTICE 'role % may not run: %', current_user, command;
-    END;
-  END LOOP;
-END
-$settings$;
 
 GRANT CREATE ON SCHEMA kg TO kg_definer;
 

@@ -425,3 +425,10 @@ test('cluster: the application sees nothing of it and control only what the func
   for (const role of ['kg_cdc', 'kg_billing', 'kg_metrics'])
     assert.equal(await value(db.admin, `SELECT has_function_privilege($1, 'kg.check_lease(smallint, bigint)', 'EXECUTE')`, [role]), false);
 });
+
+test('fence: the server itself looks for dead connections, lest half a transaction keep its lease', async () => {
+  for (const role of ['kg_app', 'kg_control'])
+    for (const [setting, expected] of [['idle', 2], ['interval', 1], ['count', 3]])
+      assert.equal(await value(db.admin, 'SELECT $2 = ANY (rolconfig) FROM pg_roles WHERE rolname = $1',
+        [role, `tcp_keepalives_${setting}=${expected}`]), true);
+});
