@@ -52,7 +52,8 @@ struct session_services {
 
   /// Held by a session while it has turns to run, which it does one at a time. Null: as many
   /// sessions of the tenant answer as its tier allows.
-  std::function<std::shared_ptr<void>(tenant_id)> turn_permit;
+  /// The tier is what the sender of the message knows; empty: nobody does.
+  std::function<std::shared_ptr<void>(tenant_id, std::string_view tier)> turn_permit;
 
   /// A turn ended with this status and these tokens: metrics, the tenant's month.
   std::function<void(tenant_id, api_key_id, std::string_view status, uint64_t tokens)> turn_ended;

@@ -34,7 +34,7 @@ void session::begin_next() {
 
 void session::begin(const send_message& ask, promise<accepted> out) {
   if (permit_ == nullptr)
-    permit_ = services_->turn_permit(id_.tenant);
+    permit_ = services_->turn_permit(id_.tenant, ask.tier);
   if (permit_ == nullptr) {
     out.deliver(answer<accepted>{
         refusal{429, "Too many answers are being made for this tenant. Try again shortly.", 1,
@@ -163,7 +163,7 @@ void session::take_over(std::vector<sql::unfinished_turn> found) {
     waiting_.push_back(stored(x));
   }
   if (permit_ == nullptr && (running_ || !waiting_.empty()))
-    permit_ = services_->turn_permit(id_.tenant);  // counted if it can be; it runs in any case
+    permit_ = services_->turn_permit(id_.tenant, {});  // counted if it can be; it runs in any case
   run_next();
 }
 

@@ -78,6 +78,7 @@ std::variant<send_message, refusal> make_message(const json::object& body, const
                                                  std::string_view idempotency_key) {
   send_message out;
   out.turn = turn_id{uuid::time_ordered()};
+  out.tier = who.key.tier;
   out.text = text_of(body, "message");
   if (const auto mode = text_of(body, "mode"); !mode.empty()) {
     const auto known = persona::parse_mode(mode);

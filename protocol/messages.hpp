@@ -102,13 +102,14 @@ struct send_message {
   when_busy if_busy = when_busy::queue;
   bool cancel_on_disconnect = false;
   api_key_id key;               ///< nil: none
+  std::string tier;  ///< of the tenant, as its credential says: the session's node may not know it
   std::string idempotency_key;  ///< empty: none
   std::string request_hash;     ///< of what must be equal when the key is repeated
 };
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, send_message& x) {
-  return f(x.turn, x.text, x.mode, x.budget, x.if_busy, x.cancel_on_disconnect, x.key,
+  return f(x.turn, x.text, x.mode, x.budget, x.if_busy, x.cancel_on_disconnect, x.key, x.tier,
            x.idempotency_key, x.request_hash);
 }
 

@@ -320,8 +320,9 @@ private:
       return start_turn(std::forward<decltype(xs)>(xs)...);
     };
     sessions->retire = retire();
-    sessions->turn_permit = [this](tenant_id tenant) {
-      return runtime::permits::take(gates_.of(tenant)->turns);
+    sessions->turn_permit = [this](tenant_id tenant, std::string_view tier) {
+      const auto gate = tier.empty() ? gates_.of(tenant) : gates_.of(tenant, tier);
+      return runtime::permits::take(gate->turns);
     };
     sessions->turn_ended = [this](tenant_id, api_key_id key, std::string_view status,
                                   uint64_t tokens) {
