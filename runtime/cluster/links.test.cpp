@@ -231,6 +231,33 @@ CAF_TEST(a cluster of one neither listens nor dials) {
   CAF_CHECK(!alone.send(5, "x"));
 }
 
+CAF_TEST(attempts at a peer that hangs up are spaced) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(at);
+  CAF_REQUIRE(::bind(listener, reinterpret_cast<sockaddr*>(&at), size) == 0);
+  CAF_REQUIRE(::listen(listener, 128) == 0);
+  ::getsockname(listener, reinterpret_cast<sockaddr*>(&at), &size);
+  const timeval second{1, 0};
+  ::setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+  node high{9};  // up to 50 ms between attempts, 25 in the mean
+  high.keep({{{5}, "deaf", "127.0.0.1", ntohs(at.sin_port)}});
+  const auto start = std::chrono::steady_clock::now();
+  size_t attempts = 0;
+  while (std::chrono::steady_clock::now() - start < 1s) {
+    const int x = ::accept(listener, nullptr, nullptr);
+    if (x < 0)
+      break;
+    ++attempts;
+    ::close(x);
+  }
+  CAF_CHECK(attempts >= 5);
+  CAF_CHECK(attempts <= 150);
+  ::close(listener);
+}
+
 CAF_TEST(a connect to an address that does not answer ends in time) {
   // A full backlog drops what comes: the silence of a firewall.
   const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
