@@ -122,10 +122,10 @@ CAF_TEST(credit is not given for chunks that came behind the commit) {
 }
 
 CAF_TEST(while the log of the node is full a turn has a credit of one) {
-  auto full = logs.open(tenant, session_id{uuid::random()});
+  auto full = logs.open(session_entity(tenant, session_id{uuid::random()}));
   full->append_chunk(
-      make_chunk_event(turn_id{}, 1, 0, std::string(limits::log_uncommitted_bytes, 'x')), false);
-  full->append_chunk(make_chunk_event(turn_id{}, 1, 1, "x"), false);
+      make_chunk_event(turn_id{}, 1, 0, std::string(limits::log_uncommitted_bytes, 'x')), false, 0);
+  full->append_chunk(make_chunk_event(turn_id{}, 1, 1, "x"), false, 0);
   say();
   auto& x = calls[0];
   CAF_CHECK_EQUAL(*x.credit, 1u);

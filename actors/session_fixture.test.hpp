@@ -58,7 +58,7 @@ struct session_fixture : test_coordinator_fixture<> {
     };
     using cells = const std::vector<cell>&;
     on("load", "FROM kg.sessions WHERE id = $1",
-       [this](cells) { return one_result(9, store.row()); });
+       [this](cells) { return one_result(12, store.row_with_last_ended()); });
     on("unfinished", "t.on_disconnect = 'cancel'", [this](cells) { return store.unfinished(); });
     on("begin", "kg.begin_turn", [this](cells p) { return store.begin(p); });
     on("claim", "kg.claim_turn", [this](cells p) { return store.claim(*p[0]); });
@@ -104,14 +104,14 @@ struct session_fixture : test_coordinator_fixture<> {
       retired += may_retire ? 1 : 0;
       return may_retire;
     };
-    services->turn_permit = [this](tenant_id who) {
+    services->turn_permit = [this](tenant_id who, std::string_view) {
       CAF_CHECK(who == tenant);
       return runtime::permits::take(permits);
     };
     services->turn_ended = [this](tenant_id, api_key_id, std::string_view status, uint64_t tokens) {
       ended.push_back(std::string{status} + " " + std::to_string(tokens));
     };
-    log = logs.open(tenant, key);
+    log = logs.open(id);
   }
 
   ~session_fixture() override {

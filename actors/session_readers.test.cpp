@@ -38,7 +38,7 @@ struct fixture : session_fixture {
   void lose_node() {
     crash();
     log.reset();
-    log = logs.open(tenant, key);
+    log = logs.open(id);
     activate();
   }
 

@@ -19,7 +19,7 @@ struct fixture : session_fixture {
   /// Nobody holds the log: what a node that restarts has.
   void forget_log() {
     log.reset();
-    log = logs.open(tenant, key);
+    log = logs.open(id);
   }
 
   /// Lets time pass as it does, tick by tick.

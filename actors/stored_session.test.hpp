@@ -41,6 +41,19 @@ struct stored_session {
              "2024-01-31T12:00:00.000000+00:00"}};
   }
 
+  [[nodiscard]] std::vector<std::vector<cell>> row_with_last_ended() const {
+    auto out = row();
+    if (out.empty())
+      return out;
+    const auto last = std::find_if_not(turns.rbegin(), turns.rend(), open);
+    const auto cells = last == turns.rend()
+                           ? std::vector<cell>(3)
+                           : std::vector<cell>{last->id, std::to_string(last->epoch),
+                                               std::to_string(last->chunks.size())};
+    out.front().insert(out.front().end(), cells.begin(), cells.end());
+    return out;
+  }
+
   static bool open(const stored_turn& x) { return x.status == "queued" || x.status == "running"; }
 
   static std::string lengths(const std::vector<std::string>& chunks) {

@@ -20,13 +20,15 @@ struct reader : log_reader {
 
 struct fixture {
   io_threads threads{2};  // never started: the test runs what is posted
-  hubs all{threads};
+  hubs all{threads.all()};
   hub& here = all[0];
   session_logs logs;
   log_ptr log = open();
   reader a, b, c;
 
-  log_ptr open() { return logs.open(tenant_id{uuid::random()}, session_id{uuid::random()}); }
+  log_ptr open() {
+    return logs.open(session_entity(tenant_id{uuid::random()}, session_id{uuid::random()}));
+  }
 
   /// Runs what is posted to a thread; how many posts it were.
   size_t run(size_t thread = 0) { return threads[thread].context().poll(); }

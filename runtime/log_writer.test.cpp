@@ -79,7 +79,7 @@ caf::behavior listener(caf::event_based_actor*, running* x) {
 struct fixture : test_coordinator_fixture<> {
   boost::asio::io_context context{1};  // run by the test
   io_threads threads{1};               // the same
-  runtime::hubs hubs{threads};
+  runtime::hubs hubs{threads.all()};
   session_logs logs;
   sql::pool app{context, {.url = shared_database().as("kg_app"), .connections = 1}};
   std::optional<sql::pool> control;
@@ -163,15 +163,15 @@ struct fixture : test_coordinator_fixture<> {
     auto& x = all.emplace_back();
     x.turn = begun.turn;
     x.epoch = begun.epoch;
-    x.log = logs.open(tenant, session.id);
+    x.log = logs.open(session_entity(tenant, session.id));
     x.owner = sys.spawn(listener, &x);
-    x.log->own(x.owner.address());
+    CAF_CHECK(x.log->begin(0, x.owner.address(), session_log::start::anywhere));
     hubs[0].subscribe(x.log, x.follower);
     return x;
   }
 
   void append(running& x, const std::string& text, bool show_now = false) {
-    x.log->append_chunk(make_chunk_event(x.turn, x.epoch, x.next++, text), show_now);
+    x.log->append_chunk(make_chunk_event(x.turn, x.epoch, x.next++, text), show_now, 0);
     writer->appended(x.log);
   }
 

@@ -49,15 +49,18 @@ struct fixture : test_coordinator_fixture<> {
   io_unit unit{sys, thread};
   bool silent = false;
   std::vector<entity_id> crashed;
-  region entities{
-      {2, 100}, {[](entity_kind, int) {}, [this](const entity_id& id) { crashed.push_back(id); }}};
+  cluster::routes where;
+  region entities{{2, 100},
+                  {[](entity_kind, int) {},
+                   [this](const entity_id& id, const caf::error&) { crashed.push_back(id); }},
+                  where};
   caf::actor handle;
   port* here = nullptr;
   const entity_id id = some_session();
   std::vector<view> answers;
 
   fixture() {
-    entities.serve(entity_kind::session, [this](const entity_id&) -> caf::actor {
+    entities.serve(entity_kind::session, [this](const entity_id&, lease_epoch) -> caf::actor {
       return sys.spawn<scripted_entity>(silent);
     });
     open(10s);
@@ -69,7 +72,7 @@ struct fixture : test_coordinator_fixture<> {
   }
 
   void open(std::chrono::milliseconds deadline) {
-    handle = sys.spawn<port>(&unit, entities, deadline);
+    handle = sys.spawn<port>(&unit, entities, nullptr, deadline);
     here = caf::actor_cast<port*>(handle);
     settle();
   }
@@ -144,7 +147,7 @@ CAF_TEST(those who wait for an entity that is lost are told and others are not) 
   ask(id, get_session{});
   ask(id, get_session{});
   ask(other, get_session{});
-  here->entity_lost(id);
+  here->entity_lost(id, false);
   settle();
   CAF_REQUIRE_EQUAL(answers.size(), 2u);
   CAF_CHECK_EQUAL(answers[0].wrong.code, "restarted");
@@ -182,7 +185,7 @@ CAF_TEST(a request past its deadline is answered once and gives its permit back)
   CAF_CHECK_EQUAL(answers[0].wrong.code, "timeout");
   CAF_CHECK_EQUAL(here->waiting(), 0u);
   CAF_CHECK_EQUAL(entities.in_flight(), 0u);
-  here->entity_lost(id);
+  here->entity_lost(id, false);
   settle();
   CAF_CHECK_EQUAL(answers.size(), 1u);
 }

@@ -25,13 +25,15 @@ struct fixture : test_coordinator_fixture<> {
   int made = 0;
   std::map<entity_kind, int> live;
   std::vector<entity_id> crashed;
+  runtime::cluster::routes where;
   region entities{{2, 5},
                   {[this](entity_kind kind, int change) { live[kind] += change; },
-                   [this](const entity_id& id) { crashed.push_back(id); }}};
+                   [this](const entity_id& id, const caf::error&) { crashed.push_back(id); }},
+                  where};
   const entity_id id = some_session();
 
   fixture() {
-    entities.serve(entity_kind::session, [this](const entity_id&) -> caf::actor {
+    entities.serve(entity_kind::session, [this](const entity_id&, lease_epoch) -> caf::actor {
       ++made;
       return sys.spawn(entity, made);
     });

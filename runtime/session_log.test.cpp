@@ -14,6 +14,12 @@ namespace {
 const turn_id first{*uuid::parse("0193a5b0-0000-7000-8000-000000000001")};
 const turn_id second{*uuid::parse("0193a5b0-0000-7000-8000-000000000002")};
 
+constexpr lease_epoch lease = 0;  // what every node has outside a cluster
+
+entity_id some_session() {
+  return session_entity(tenant_id{uuid::random()}, session_id{uuid::random()});
+}
+
 event_ptr begin(turn_id turn) { return make_turn_event(turn, 1, {}, "reflect"); }
 event_ptr chunk(turn_id turn, chunk_index i) {
   return make_chunk_event(turn, 1, i, "text " + std::to_string(i));
@@ -22,7 +28,7 @@ event_ptr end(turn_id turn, chunk_index chunks) { return make_complete_event(tur
 
 struct fixture : test_coordinator_fixture<> {
   std::atomic<size_t> tally{0};
-  std::optional<session_log> log{std::in_place, session_id{uuid::random()}, tally};
+  std::optional<session_log> log{std::in_place, some_session(), tally};
 
   /// What a reader at `position` sees: the indices of the events.
   std::vector<int64_t> read(uint64_t position, size_t max = 100) {
@@ -36,7 +42,7 @@ struct fixture : test_coordinator_fixture<> {
 
   void chunks(turn_id turn, chunk_index from, chunk_index to) {
     for (auto i = from; i < to; ++i)
-      log->append_chunk(chunk(turn, i), false);
+      log->append_chunk(chunk(turn, i), false, lease);
   }
 
   void commit() {
@@ -46,10 +52,10 @@ struct fixture : test_coordinator_fixture<> {
 
   /// A turn that has ended, in positions 0 to 3.
   void ended_turn() {
-    log->append_shown(begin(first));
+    log->append_shown(begin(first), lease);
     chunks(first, 0, 2);
     commit();
-    log->append_shown(end(first, 2));
+    log->append_shown(end(first, 2), lease);
   }
 };
 
@@ -60,7 +66,7 @@ using indices = std::vector<int64_t>;
 CAF_TEST_FIXTURE_SCOPE(session_log_tests, fixture)
 
 CAF_TEST(a chunk is shown when it is committed and not before) {
-  log->append_shown(begin(first));
+  log->append_shown(begin(first), lease);
   chunks(first, 0, 3);
   CAF_CHECK_EQUAL(read(0), indices({-1}));
   const auto some = log->take(2);
@@ -75,7 +81,7 @@ CAF_TEST(a chunk is shown when it is committed and not before) {
 }
 
 CAF_TEST(a chunk that is shown at once waits for its commit all the same) {
-  log->append_chunk(chunk(first, 0), true);
+  log->append_chunk(chunk(first, 0), true, lease);
   CAF_CHECK_EQUAL(read(0), indices({0}));
   CAF_CHECK(!log->all_committed());
   const auto some = log->take(10);
@@ -115,9 +121,9 @@ CAF_TEST(the writer is told once until it takes) {
 }
 
 CAF_TEST(uncommitted bytes are counted for all logs of the node) {
-  session_log other{session_id{uuid::random()}, tally};
+  session_log other{some_session(), tally};
   chunks(first, 0, 2);
-  other.append_chunk(chunk(second, 0), false);
+  other.append_chunk(chunk(second, 0), false, lease);
   CAF_CHECK_EQUAL(tally.load(), 3 * 6u);
   commit();
   CAF_CHECK_EQUAL(tally.load(), 6u);
@@ -133,7 +139,7 @@ CAF_TEST(uncommitted bytes are counted for all logs of the node) {
 CAF_TEST(the owner hears of the commit that it waits for) {
   const auto owner =
       sys.spawn([](caf::event_based_actor*, int) -> caf::behavior { return {[](int) {}}; }, 0);
-  log->own(owner.address());
+  CAF_CHECK(log->begin(lease, owner.address(), session_log::start::anywhere));
   CAF_CHECK(!log->want_commit());  // nothing is uncommitted
   chunks(first, 0, 2);
   CAF_CHECK(log->want_commit());
@@ -148,7 +154,7 @@ CAF_TEST(the owner hears of the commit that it waits for) {
 }
 
 CAF_TEST(a new activation drops what was not shown) {
-  log->append_shown(begin(first));
+  log->append_shown(begin(first), lease);
   chunks(first, 0, 1);
   commit();
   chunks(first, 1, 3);
@@ -162,8 +168,8 @@ CAF_TEST(a new activation drops what was not shown) {
 }
 
 CAF_TEST(a new activation keeps what was shown before it was durable) {
-  log->append_shown(begin(first));
-  log->append_chunk(chunk(first, 0), true);
+  log->append_shown(begin(first), lease);
+  log->append_chunk(chunk(first, 0), true, lease);
   chunks(first, 1, 2);
   log->drop_uncommitted();
   CAF_CHECK_EQUAL(read(0), indices({-1, 0}));
@@ -200,7 +206,7 @@ CAF_TEST(the writer is told of a new activation although it let go of the old on
 
 CAF_TEST(a cursor finds the place behind its event) {
   ended_turn();
-  log->append_shown(begin(second));
+  log->append_shown(begin(second), lease);
   const auto behind = [&](turn_id turn, int64_t index) {
     return static_cast<int>(log->behind({turn, 1, index}).value_or(99));
   };
@@ -228,7 +234,8 @@ CAF_TEST(a reader behind what is held is told so and positions stay) {
   CAF_CHECK_EQUAL(log->at().base, 2u);
   log->drop_before(4);
   CAF_CHECK_EQUAL(log->held_bytes(), 0u);
-  CAF_CHECK_EQUAL(log->append_shown(begin(second)), 4u);
+  log->append_shown(begin(second), lease);
+  CAF_CHECK_EQUAL(log->at().end, 5u);
   CAF_CHECK_EQUAL(read(4), indices({-1}));
 }
 
@@ -244,8 +251,8 @@ CAF_TEST(a turn whose start was dropped has no first event and no place before w
 }
 
 CAF_TEST(what is not shown or not committed is never dropped) {
-  log->append_shown(begin(first));
-  log->append_chunk(chunk(first, 0), true);
+  log->append_shown(begin(first), lease);
+  log->append_chunk(chunk(first, 0), true, lease);
   chunks(first, 1, 2);
   log->drop_before(100);
   CAF_CHECK_EQUAL(log->at().base, 1u);
@@ -254,15 +261,14 @@ CAF_TEST(what is not shown or not committed is never dropped) {
 
 CAF_TEST(the logs of a node are one for each session of a tenant while somebody holds it) {
   runtime::session_logs logs;
-  const tenant_id tenant{uuid::random()};
-  const session_id session{uuid::random()};
-  auto log = logs.open(tenant, session);
-  CAF_CHECK(logs.open(tenant, session) == log);
-  CAF_CHECK(logs.open(tenant_id{uuid::random()}, session) != log);
-  CAF_CHECK(logs.open(tenant, session_id{uuid::random()}) != log);
-  log->append_shown(begin(first));
+  const auto session = some_session();
+  auto log = logs.open(session);
+  CAF_CHECK(logs.open(session) == log);
+  CAF_CHECK(logs.open({session.kind, tenant_id{uuid::random()}, session.key}) != log);
+  CAF_CHECK(logs.open({session.kind, session.tenant, uuid::random()}) != log);
+  log->append_shown(begin(first), lease);
   log.reset();
-  CAF_CHECK_EQUAL(logs.open(tenant, session)->at().end, 0u);
+  CAF_CHECK_EQUAL(logs.open(session)->at().end, 0u);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

@@ -1,6 +1,6 @@
 #define CAF_SUITE session_reader
 
-#include "gateway/stream/session_reader.hpp"
+#include "runtime/session_reader.hpp"
 
 #include <caf/event_based_actor.hpp>
 #include <deque>
@@ -9,7 +9,7 @@
 
 using namespace std::chrono_literals;
 using namespace kgents;
-using gateway::session_reader;
+using runtime::session_reader;
 
 namespace {
 
@@ -49,9 +49,10 @@ struct fixture : test_coordinator_fixture<> {
   const turn_id first{uuid::random()};
   const turn_id second{uuid::random()};
   runtime::io_threads threads{1};
-  runtime::hubs hubs{threads};
-  runtime::region entities{{100, 100}, {}};
-  runtime::ports ports{sys, threads, entities};
+  runtime::hubs hubs{threads.all()};
+  runtime::cluster::routes where;
+  runtime::region entities{{100, 100}, {}, where};
+  runtime::ports ports{sys, threads.all(), entities};
   runtime::session_logs logs;
   scripted_session::script session;
   std::shared_ptr<session_reader> reader;
@@ -59,8 +60,8 @@ struct fixture : test_coordinator_fixture<> {
   int woken = 0;
 
   fixture() {
-    session.log = logs.open(id.tenant, session_id{id.key});
-    entities.serve(entity_kind::session, [this](const entity_id&) -> caf::actor {
+    session.log = logs.open(id);
+    entities.serve(entity_kind::session, [this](const entity_id&, lease_epoch) -> caf::actor {
       return sys.spawn<scripted_session>(session);
     });
     settle();
@@ -94,7 +95,7 @@ struct fixture : test_coordinator_fixture<> {
   }
 
   void show(event_ptr x) {
-    session.log->append_shown(std::move(x));
+    session.log->append_shown(std::move(x), 0);
     hubs.notify(session.log);
     settle();
   }
