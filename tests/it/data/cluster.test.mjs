@@ -66,10 +66,11 @@ async function writing(shard, epoch) {
   return client;
 }
 
-async function waits(name) {
+/** Whether some connection comes to wait like that, asked until it does or five seconds are over. */
+async function waits(where, params) {
   const until = Date.now() + 5000;
   while (Date.now() < until)
-    if (await count(db.admin, 'pg_stat_activity', `wait_event_type = 'Lock' AND query LIKE $1`, [`%kg.${name}%`])) return true;
+    if (await count(db.admin, 'pg_stat_activity', where, params)) return true;
   return false;
 }
 
@@ -354,8 +355,7 @@ test('fence: a short write is waited for', async () => {
     await db.admin.query('UPDATE kg.shard_leases SET owner = $1, epoch = 5 WHERE shard = 2', [(await lease(2)).owner ?? a]);
     const writer = await writing(2, 5);
     const changing = change();
-    // It sleeps between its attempts.
-    while (!await count(db.admin, 'pg_stat_activity', `wait_event = 'PgSleep'`)) ;
+    assert.equal(await waits(`wait_event = 'PgSleep'`), true); // between its attempts
     await writer.query('COMMIT');
     assert.deepEqual(await changing, [[2, 6]]);
   }
@@ -369,7 +369,7 @@ test('fence: a write that comes while the lease moves waits and is refused', asy
   assert.deepEqual(await give(a, b, [2], giver), [[2, 2]]);
   const late = writing(2, 1);
   late.catch(() => {});
-  assert.equal(await waits('check_lease'), true);
+  assert.equal(await waits(`wait_event_type = 'Lock' AND query LIKE '%kg.check_lease%'`), true);
   await giver.query('COMMIT');
   await assert.rejects(late, fenced);
 });
