@@ -64,9 +64,9 @@ std::string array_of(const std::vector<std::string>& texts) {
 
 // Lists with commas instead of array literals: nothing in them needs quotes, since a role is a word
 // of ours, and a reader of arrays is spared.
-#define KGENTS_SQL_SEEN                                                                        \
-  "self_state, version, array_to_string(owners, ',', '0'), array_to_string(epochs, ','), "     \
-  "node, name, host, port, array_to_string(roles, ','), state, beat, "                         \
+#define KGENTS_SQL_SEEN                                                                    \
+  "self_state, version, array_to_string(owners, ',', '0'), array_to_string(epochs, ','), " \
+  "node, name, host, port, array_to_string(roles, ','), state, beat, "                     \
   "array_to_string(suspects, ','), drain_requested"
 
 std::vector<std::string> words(std::string_view list) {

@@ -31,8 +31,8 @@ struct database {
   database() {
     const auto* server = std::getenv("KGENTS_TEST_PG");
     CAF_REQUIRE(server != nullptr);
-    base = "host='" + look(server, "SHOW unix_socket_directories") + "' port=" +
-           look(server, "SHOW port") + " dbname=cluster_tables";
+    base = "host='" + look(server, "SHOW unix_socket_directories") +
+           "' port=" + look(server, "SHOW port") + " dbname=cluster_tables";
     CAF_REQUIRE(!blocking_connection{server}.run("CREATE DATABASE cluster_tables"));
     CAF_REQUIRE_EQUAL(migrate({.url = as("postgres")}).value_or(""), "");
   }

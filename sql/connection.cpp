@@ -161,8 +161,7 @@ bool connection::take(PGresult* result) {
         fatal_ = true;  // the end of file follows
         return true;
       }
-      const auto what =
-          sqlstate == old_lease ? failure::kind::fenced : failure::kind::rejected;
+      const auto what = sqlstate == old_lease ? failure::kind::fenced : failure::kind::rejected;
       f.error = failure{what, std::move(sqlstate), field(result, PG_DIAG_MESSAGE_PRIMARY)};
       return true;
     }

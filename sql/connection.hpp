@@ -85,8 +85,8 @@ private:
   connection_events* events_;
   std::deque<flight> flights_;
   std::vector<const char*> values_;  // scratch, kept to spare an allocation a statement
-  bool writing_ = false;  // a wait for writability is under way
-  bool fatal_ = false;    // the server said that it ends this connection
+  bool writing_ = false;             // a wait for writability is under way
+  bool fatal_ = false;               // the server said that it ends this connection
 };
 
 }  // namespace kgents::sql

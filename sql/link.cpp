@@ -28,10 +28,15 @@ void link::connect() {
   const auto attempt = ++attempt_;
   // TCP's own probes find a server that is gone in five seconds, also while nothing is asked of it.
   // Before dbname, so that the URL has the last word.
-  const char* keywords[] = {"keepalives_idle", "keepalives_interval", "keepalives_count",
-                            "dbname", "client_encoding", "fallback_application_name", nullptr};
-  const char* values[] = {"2", "1", "3", options_.url.c_str(), "UTF8",
-                          options_.application_name.c_str(), nullptr};
+  const char* keywords[] = {"keepalives_idle",
+                            "keepalives_interval",
+                            "keepalives_count",
+                            "dbname",
+                            "client_encoding",
+                            "fallback_application_name",
+                            nullptr};
+  const char* values[] = {
+      "2", "1", "3", options_.url.c_str(), "UTF8", options_.application_name.c_str(), nullptr};
   pg_ = PQconnectStartParams(keywords, values, 1);
   if (pg_ == nullptr || PQstatus(pg_) == CONNECTION_BAD)
     return attempt_failed();

@@ -22,8 +22,8 @@ struct listener_options {
 
 /// Called on the io_context's thread; must not throw; may call `stop` or destroy the listener.
 struct listener_events {
-  /// After each (re)connect: notifications are heard from now on, earlier ones may have been missed,
-  /// so look at what they would have been about.
+  /// After each (re)connect: notifications are heard from now on, earlier ones may have been
+  /// missed, so look at what they would have been about.
   std::function<void()> listening;
   std::function<void(std::string_view payload)> notified;
 };

@@ -58,7 +58,8 @@ query<std::optional<session_row>> get(tenant_id tenant, session_id session) {
   constexpr std::string_view text =
       "SELECT s.*, last.id, last.epoch, last.chunks FROM (SELECT " KGENTS_SQL_SESSION
       " FROM kg.sessions WHERE id = $1 AND deleted_at IS NULL) s LEFT JOIN LATERAL "
-      "(SELECT t.id, t.epoch, CASE WHEN m.id IS NOT NULL THEN coalesce(cardinality(m.chunk_ends), 0) "
+      "(SELECT t.id, t.epoch, CASE WHEN m.id IS NOT NULL "
+      "THEN coalesce(cardinality(m.chunk_ends), 0) "
       "ELSE (SELECT count(*) FROM (SELECT index, row_number() OVER (ORDER BY index) - 1 AS place "
       "FROM kg.turn_chunks WHERE turn_id = t.id) numbered WHERE index = place) END AS chunks "
       "FROM kg.turns t LEFT JOIN kg.messages m ON m.id = t.answer_id "
