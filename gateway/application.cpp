@@ -1,5 +1,8 @@
 #include "gateway/application.hpp"
 
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <charconv>
@@ -65,13 +68,46 @@ bool visible_ascii(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
+std::array<unsigned char, 32> digest_of(std::string_view text) {
+  std::array<unsigned char, 32> out{};
+  EVP_Digest(text.data(), text.size(), out.data(), nullptr, EVP_sha256(), nullptr);
+  return out;
+}
+
 auto wall() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
 }  // namespace
 
-application::application(node& n) : at_{n}, unmatched_{n.metrics.route("ANY", "unmatched")} {
+application::application(node& n)
+    : at_{n},
+      unmatched_{n.metrics.route("ANY", "unmatched")},
+      operators_key_{n.config.platform_key.empty()
+                         ? std::nullopt
+                         : std::optional{digest_of(n.config.platform_key.reveal())}},
+      is_gateway_{std::find(n.config.roles.begin(), n.config.roles.end(),
+                            runtime::node_role::gateway) != n.config.roles.end()} {
   for (const auto& r : all_routes())
     routes_.push_back({&r, split_path(r.path), &n.metrics.route(r.method, r.path)});
+}
+
+/// Digests are compared, in constant time: neither the key's length nor how much of it is right can
+/// be measured.
+bool application::is_operator(const http::request& in) const {
+  if (!operators_key_)
+    return false;
+  const auto shown = digest_of(in.header("x-api-key"));
+  return CRYPTO_memcmp(shown.data(), operators_key_->data(), shown.size()) == 0;
+}
+
+/// A node without the gateway role answers probes and its operator.
+bool application::serves(const call_ptr& c) {
+  if (is_gateway_ || c->to->who == access::platform || c->to->tag == "system")
+    return true;
+  c->refuse(refusal{503,
+                    "This node is no gateway (KGENTS_ROLES): it hosts sessions and serves no API. "
+                    "Ask another node.",
+                    0, "not_gateway"});
+  return false;
 }
 
 /// Answers 404 or 405 itself when there is no route.
@@ -87,7 +123,7 @@ bool application::find(call& c) {
                                  [](std::string_view a, std::string_view b) {
                                    return is_parameter(b) ? !a.empty() : a == b;
                                  });
-    if (!same)
+    if (!same || (r.to->who == access::platform && !is_operator(in)))
       continue;
     const bool method = in.method == r.to->method || (in.method == "HEAD" && r.to->method == "GET");
     if (!method) {
@@ -145,7 +181,7 @@ void application::head(std::shared_ptr<http::exchange> x) {
   const auto id = in.header("x-request-id");
   c->request_id = visible_ascii(id) ? std::string{id} : uuid::random().text();
   c->probe = &unmatched_;
-  if (preflight(c) || !find(*c))
+  if (preflight(c) || !find(*c) || !serves(c))
     return;
   if (const auto text = in.header("content-length"); !text.empty()) {
     uint64_t length = 0;
@@ -155,7 +191,7 @@ void application::head(std::shared_ptr<http::exchange> x) {
       return;
     }
   }
-  if (c->to->who == access::open)
+  if (c->to->who == access::open || c->to->who == access::platform)
     go_on(c);
   else
     authenticate(c);

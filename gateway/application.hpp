@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -20,6 +22,8 @@ public:
   void answered(const http::exchange& x, unsigned status) override;
 
 private:
+  using digest = std::array<unsigned char, 32>;
+
   struct compiled {
     const route* to;
     std::vector<std::string_view> segments;
@@ -27,6 +31,8 @@ private:
   };
 
   bool find(call& c);
+  [[nodiscard]] bool is_operator(const http::request& in) const;
+  bool serves(const call_ptr& c);
   bool preflight(const call_ptr& c);
   void authenticate(const call_ptr& c);
   void identified(const call_ptr& c, authenticator::result who);
@@ -37,6 +43,8 @@ private:
   node& at_;
   std::vector<compiled> routes_;
   runtime::route_probe& unmatched_;
+  const std::optional<digest> operators_key_;  // none: nobody is the operator
+  const bool is_gateway_;
 };
 
 }  // namespace kgents::gateway

@@ -1,11 +1,15 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "actors/llm/provider_chain.hpp"
 #include "gateway/auth.hpp"
 #include "gateway/stream/live_keys.hpp"
+#include "runtime/cluster/report.hpp"
 #include "runtime/hub.hpp"
 #include "runtime/io_thread.hpp"
 #include "runtime/port.hpp"
@@ -33,6 +37,15 @@ struct readiness {
   }
 };
 
+/// What the operator's routes ask of the cluster. Any thread.
+struct cluster_control {
+  /// As this node sees it now; waits for nothing.
+  std::function<runtime::cluster::cluster_report()> report;
+  /// Asks the node of that name to leave. `done` comes on any thread, with why not; 404 when no
+  /// living node has the name.
+  std::function<void(std::string name, std::function<void(std::optional<refusal>)> done)> drain;
+};
+
 /// What route handlers work with: the parts of the running node. Outlives every connection.
 struct node {
   const runtime::settings& config;
@@ -44,6 +57,7 @@ struct node {
   authenticator& auth;
   readiness& ready;
   live_keys& streams;
+  const cluster_control& cluster;
 };
 
 }  // namespace kgents::gateway

@@ -44,10 +44,13 @@ json::array parameters_of(const route& r) {
   for (auto rest = r.path; rest.find('{') != std::string_view::npos;) {
     const auto open = rest.find('{');
     const auto close = rest.find('}');
+    json::object shape{{"type", "string"}};
+    if (r.who != access::platform)  // the operator's are names
+      shape["format"] = "uuid";
     out.push_back(json::object{{"name", rest.substr(open + 1, close - open - 1)},
                                {"in", "path"},
                                {"required", true},
-                               {"schema", json::object{{"type", "string"}, {"format", "uuid"}}}});
+                               {"schema", std::move(shape)}});
     rest.remove_prefix(close + 1);
   }
   for (const auto& f : r.query)
@@ -79,14 +82,21 @@ json::object responses_of(const route& r) {
     success["content"] = std::move(body);
   }
   json::object out{{std::to_string(r.success), std::move(success)}};
-  if (r.who != access::open) {
+  if (r.who == access::platform) {
+    out["404"] = problem("There is none, or the key is not the operator's");
+    if (r.method == "POST") {
+      out["409"] = problem("It has been asked already");
+      out["503"] = problem("The database is busy or away; Retry-After");
+    }
+  } else if (r.who != access::open) {
     out["401"] = problem("No valid API key");
     out["429"] = problem("A limit is reached; Retry-After says for how long");
     out["503"] = problem("The server or its database is busy or away; Retry-After");
   }
   if (r.needs != scope::none)
     out["403"] = problem("The key lacks the scope, or the plan the permission");
-  if (r.path.find('{') != std::string_view::npos || r.tag == "agentese") {
+  if (r.who != access::platform &&
+      (r.path.find('{') != std::string_view::npos || r.tag == "agentese")) {
     out["400"] = problem("An id, a cursor or a value is malformed");
     out["404"] = problem("There is none, or it is not yours");
   }
@@ -107,6 +117,8 @@ json::object operation(const route& r) {
                                       {"content", content("application/json", reference(*r.body))}};
   if (r.who == access::open)
     out["security"] = json::array{};
+  else if (r.who == access::platform)
+    out["security"] = json::array{json::object{{"platformKey", json::array{}}}};
   return out;
 }
 
@@ -133,7 +145,13 @@ json::object document() {
   }
   json::object security{
       {"apiKey", json::object{{"type", "apiKey"}, {"in", "header"}, {"name", "X-API-Key"}}},
-      {"bearer", json::object{{"type", "http"}, {"scheme", "bearer"}}}};
+      {"bearer", json::object{{"type", "http"}, {"scheme", "bearer"}}},
+      {"platformKey",
+       json::object{{"type", "apiKey"},
+                    {"in", "header"},
+                    {"name", "X-API-Key"},
+                    {"description", "The operator's: KGENTS_PLATFORM_KEY. With any other key, or "
+                                    "none, these routes answer 404."}}}};
   return {{"openapi", "3.1.0"},
           {"info", json::object{{"title", api_title},
                                 {"version", api_version},
@@ -142,7 +160,8 @@ json::object document() {
                                                          {"identifier", "Apache-2.0"}}}}},
           {"security", json::array{json::object{{"apiKey", json::array{}}},
                                    json::object{{"bearer", json::array{}}}}},
-          {"tags", json::array{json::object{{"name", "system"}}, json::object{{"name", "kgent"}},
+          {"tags", json::array{json::object{{"name", "system"}}, json::object{{"name", "cluster"}},
+                               json::object{{"name", "kgent"}},
                                json::object{{"name", "soul"}}, json::object{{"name", "agentese"}}}},
           {"paths", std::move(paths)},
           {"components", json::object{{"schemas", std::move(schemas)},

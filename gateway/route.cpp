@@ -125,7 +125,8 @@ std::span<const route> all_routes() {
   static const std::vector<route> all = [] {
     std::vector<route> out;
     for (auto part :
-         {system_routes(), session_routes(), turn_routes(), soul_routes(), agentese_routes()})
+         {system_routes(), cluster_routes(), session_routes(), turn_routes(), soul_routes(),
+          agentese_routes()})
       out.insert(out.end(), part.begin(), part.end());
     return out;
   }();

@@ -25,6 +25,7 @@ enum class access : uint8_t {
   open,       ///< no credential; neither counted nor limited
   key,        ///< a key in a header
   query_key,  ///< or as ?api_key=, for browsers' event sources and sockets
+  platform,   ///< the operator's key in X-API-Key; to all others the route does not exist
 };
 
 enum class scope : uint8_t { none, read, write, admin, billing };
@@ -107,6 +108,7 @@ struct call : std::enable_shared_from_this<call> {
 
 // gateway/routes/*.cpp, one table a file
 [[nodiscard]] std::span<const route> system_routes();
+[[nodiscard]] std::span<const route> cluster_routes();
 [[nodiscard]] std::span<const route> session_routes();
 [[nodiscard]] std::span<const route> turn_routes();
 [[nodiscard]] std::span<const route> soul_routes();

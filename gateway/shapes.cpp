@@ -104,6 +104,31 @@ constexpr field root_fields[] = {
 
 constexpr field probe_fields[] = {{.name = "status", .required = true}};
 
+constexpr field cluster_fields[] = {
+    {.name = "cluster", .required = true, .meaning = "its name"},
+    {.name = "self", .type = integer, .required = true, .meaning = "id of the answering node"},
+    {.name = "version",
+     .type = integer,
+     .required = true,
+     .meaning = "grows with each change of a state or a lease"},
+    {.name = "nodes",
+     .type = array,
+     .required = true,
+     .meaning = "id (of this life of the node), name, address, roles, state (joining, up, leaving, "
+                "dead), shards, linked, beat, drain_requested"},
+    {.name = "moves",
+     .type = array,
+     .required = true,
+     .meaning = "hand-offs of the answering node: from, to, shards, seconds"},
+    {.name = "free_shards", .type = integer, .required = true, .meaning = "that nobody owns"},
+    {.name = "shards", .type = array, .meaning = "with ?shards=true: shard, owner (an id), epoch"},
+};
+
+constexpr field drain_fields[] = {
+    {.name = "name", .required = true},
+    {.name = "status", .required = true, .meaning = "leaving"},
+};
+
 }  // namespace
 
 const schema session_shape{"SessionResponse", session_fields};
@@ -118,6 +143,8 @@ const schema health_shape{"HealthResponse", health_fields};
 const schema saas_health_shape{"SaasHealthResponse", saas_fields};
 const schema root_shape{"RootResponse", root_fields};
 const schema probe_shape{"ProbeResponse", probe_fields};
+const schema cluster_shape{"ClusterResponse", cluster_fields};
+const schema drain_shape{"DrainResponse", drain_fields};
 
 boost::json::object message_json(message_id id, session_id session, std::string_view role,
                                  std::string_view content, int64_t tokens_used,

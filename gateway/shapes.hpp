@@ -20,6 +20,8 @@ extern const schema health_shape;
 extern const schema saas_health_shape;
 extern const schema root_shape;
 extern const schema probe_shape;
+extern const schema cluster_shape;
+extern const schema drain_shape;
 
 [[nodiscard]] boost::json::object message_json(message_id id, session_id session,
                                                std::string_view role, std::string_view content,

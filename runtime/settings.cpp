@@ -92,6 +92,27 @@ complaint check_tls(const settings& x) {
   return std::nullopt;
 }
 
+complaint check_cluster(program which, const settings& x) {
+  const auto has = [&](node_role role) {
+    return std::ranges::find(x.roles, role) != x.roles.end();
+  };
+  if (x.cluster_host.empty()) {
+    if (has(node_role::gateway) && !has(node_role::kgent))
+      return "KGENTS_ROLES lists gateway without kgent, but KGENTS_CLUSTER_HOST is not set; a "
+             "cluster of one has no other node to host its sessions";
+    return std::nullopt;
+  }
+  if (which == program::dev)
+    return "KGENTS_CLUSTER_HOST contradicts kgentsd dev, whose private PostgreSQL no other node "
+           "reaches; unset it, or use kgentsd serve";
+  const bool strict = x.env == environment::production || x.env == environment::enterprise;
+  if (strict && x.cluster_tls_cert.empty())
+    return "KGENTS_CLUSTER_HOST with KGENTS_ENV=" + std::string{to_string(x.env)} +
+           " needs KGENTS_CLUSTER_TLS_CA, KGENTS_CLUSTER_TLS_CERT and KGENTS_CLUSTER_TLS_KEY; "
+           "nodes trust each other by certificate";
+  return std::nullopt;
+}
+
 complaint check_providers(const settings& x) {
   if (uses(x, provider_kind::openai) && x.openai.model.empty())
     return "KGENTS_LLM lists openai, but OPENAI_MODEL is not set";
@@ -158,8 +179,8 @@ std::variant<settings, settings_error> load_settings(program which, const variab
       return settings_error{*std::move(wrong)};
   if (result.node_name.empty())
     result.node_name = host_name();
-  for (auto wrong : {check_tls(result), check_providers(result), check_environment(which, result),
-                     check_databases(which, result)})
+  for (auto wrong : {check_tls(result), check_cluster(which, result), check_providers(result),
+                     check_environment(which, result), check_databases(which, result)})
     if (wrong)
       return settings_error{*std::move(wrong)};
   return result;

@@ -87,6 +87,7 @@ struct settings {
   bool seed_dev = false;
   std::string node_name;
   std::vector<node_role> roles;
+  std::string cluster_name;  ///< nodes of another one are refused
   std::string cluster_host;  ///< empty: a cluster of one
   uint16_t cluster_port = 0;
   std::filesystem::path cluster_tls_ca;  ///< all three or none; PEM

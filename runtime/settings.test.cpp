@@ -126,6 +126,12 @@ CAF_TEST(every malformed value is refused with its name and what would be right)
       {"KGENTS_STREAM_DURABILITY", "fast"},
       {"KGENTS_WORKERS", "0"},
       {"KGENTS_NODE_NAME", "a b"},
+      {"KGENTS_CLUSTER_NAME", "a b"},
+      {"KGENTS_CLUSTER_NAME", "12345678901234567890123456789012345678901234567890123456789012345"},
+      {"KGENTS_CLUSTER_HOST", "10.0.0.1:4710"},
+      {"KGENTS_CLUSTER_HOST", "tls://10.0.0.1"},
+      {"KGENTS_CLUSTER_HOST", "[fd00::1]"},
+      {"KGENTS_CLUSTER_HOST", "0.0.0.0"},
       {"KGENTS_LOG_FORMAT", "xml"},
       {"KGENTS_EMBEDDED_TOKENS_PER_SECOND", "fast"},
       {"DATABASE_POOL_SIZE", "0"},
@@ -167,6 +173,48 @@ CAF_TEST(contradictions are refused) {
   CAF_CHECK(names(refusal(program::check), "KGENTS_SEED_DEV"));
   from = {{"AUTH_JWT_SECRET", "s"}, {"KGENTS_ENV", "production"}};
   CAF_CHECK(names(refusal(program::check), "AUTH_JWT_SECRET"));
+}
+
+CAF_TEST(a cluster in production needs certificates) {
+  give_databases();
+  from["KGENTS_CLUSTER_HOST"] = "10.0.0.1";
+  for (const auto* env : {"production", "enterprise"}) {
+    from["KGENTS_ENV"] = env;
+    for (const auto which : {program::serve, program::check}) {
+      const auto message = refusal(which);
+      for (const auto* name :
+           {"KGENTS_CLUSTER_TLS_CA", "KGENTS_CLUSTER_TLS_CERT", "KGENTS_CLUSTER_TLS_KEY"})
+        CAF_CHECK(names(message, name));
+    }
+  }
+  for (const auto* name :
+       {"KGENTS_CLUSTER_TLS_CA", "KGENTS_CLUSTER_TLS_CERT", "KGENTS_CLUSTER_TLS_KEY"})
+    from[name] = "/dev/null";
+  CAF_CHECK_EQUAL(refusal(program::serve), "");
+  from = {};
+  give_databases();
+  from["KGENTS_ENV"] = "staging";
+  from["KGENTS_CLUSTER_HOST"] = "fd00::1";
+  const auto x = loaded(program::serve);
+  CAF_CHECK_EQUAL(x.cluster_host, "fd00::1");
+  CAF_CHECK_EQUAL(x.cluster_name, "kgents");
+}
+
+CAF_TEST(dev is a cluster of one) {
+  const auto message = refusal_of("KGENTS_CLUSTER_HOST", "127.0.0.1");
+  CAF_CHECK(names(message, "KGENTS_CLUSTER_HOST"));
+  CAF_CHECK(names(message, "kgentsd dev"));
+}
+
+CAF_TEST(a gateway alone has nobody to host its sessions) {
+  give_databases();
+  from["KGENTS_ENV"] = "test";
+  from["KGENTS_ROLES"] = "gateway,control";
+  const auto message = refusal(program::serve);
+  CAF_CHECK(names(message, "KGENTS_ROLES"));
+  CAF_CHECK(names(message, "KGENTS_CLUSTER_HOST"));
+  from["KGENTS_CLUSTER_HOST"] = "10.0.0.1";
+  CAF_CHECK_EQUAL(refusal(program::serve), "");
 }
 
 CAF_TEST(no message shows a secret) {

@@ -248,6 +248,26 @@ std::string_view keep_node_name(settings& out, std::string_view value) {
   return ok;
 }
 
+std::string_view keep_cluster_name(settings& out, std::string_view value) {
+  if (value.empty() || value.size() > 64 ||
+      std::ranges::any_of(value, [](unsigned char c) { return c <= ' ' || c >= 0x7f; }))
+    return "1 to 64 visible ASCII characters without blanks";
+  out.cluster_name = value;
+  return ok;
+}
+
+std::string_view keep_cluster_host(settings& out, std::string_view value) {
+  const auto colons = std::ranges::count(value, ':');  // an IPv6 address has two at least
+  const bool wild = value == "0.0.0.0" || value == "::";
+  if (wild || colons == 1 || value.size() > 253 ||
+      std::ranges::any_of(value, [](unsigned char c) {
+        return c <= ' ' || c >= 0x7f || c == '/' || c == '[' || c == ']';
+      }))
+    return "the address or host name that other nodes dial, without a port";
+  out.cluster_host = value;
+  return ok;
+}
+
 std::string_view keep_nats_servers(settings& out, std::string_view value) {
   auto servers = parse::list(value);
   for (const auto& server : servers)
@@ -328,8 +348,10 @@ constexpr setting table[] = {
     {"KGENTS_NODE_NAME", "", "", "name of the node; the host name by default", keep_node_name},
     {"KGENTS_ROLES", "all", "all", "all, or some of gateway, agentese, kgent, control, meter",
      keep_roles, false, false},
+    {"KGENTS_CLUSTER_NAME", "kgents", "kgents",
+     "nodes link to nodes of the same cluster name only", keep_cluster_name},
     {"KGENTS_CLUSTER_HOST", "", "", "address other nodes reach this one at; none: a cluster of one",
-     keep_text<&s::cluster_host>},
+     keep_cluster_host},
     {"KGENTS_CLUSTER_PORT", "4710", "4710", "port between nodes",
      keep_number<&s::cluster_port, 1, 65535>},
     {"KGENTS_CLUSTER_TLS_CA", "", "", "PEM: who signs the nodes' certificates",

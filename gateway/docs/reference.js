@@ -99,7 +99,8 @@ const byId = (id) => document.getElementById(id);
     const quoted = /[$]/.test(url) ? `"${url}"` : url;
     const parts = [`curl ${socket ? '-i --http1.1 ' : ''}${streams(operation) ? '-N ' : ''}${quoted}`];
     if (method !== 'get' && !(method === 'post' && body)) parts[0] = parts[0].replace('curl ', `curl -X ${method.toUpperCase()} `);
-    if (operation.security?.length !== 0) parts.push(`-H 'X-API-Key: kg_dev_bob'`);
+    if (operation.security?.some((choice) => choice.platformKey)) parts.push(`-H "X-API-Key: $KGENTS_PLATFORM_KEY"`);
+    else if (operation.security?.length !== 0) parts.push(`-H 'X-API-Key: kg_dev_bob'`);
     if (socket)
       parts.push(`-H 'Connection: Upgrade'`, `-H 'Upgrade: websocket'`, `-H 'Sec-WebSocket-Version: 13'`,
         `-H 'Sec-WebSocket-Key: c2FtcGxlIG5vbmNlIDEyMw=='`, `-H 'Sec-WebSocket-Protocol: kgents.v1'`);

@@ -9,6 +9,7 @@
 
 #include "gateway/program/child.hpp"
 #include "gateway/program/reach.hpp"
+#include "runtime/cluster/tls.hpp"
 #include "runtime/limits.hpp"
 #include "sql/blocking.hpp"
 #include "sql/self_check.hpp"
@@ -73,6 +74,30 @@ void check_databases(const runtime::settings& config, report& out) {
     out.failed("DATABASE_ADMIN_URL", error);
   } else {
     out.ok("DATABASE_ADMIN_URL", "reachable");
+  }
+}
+
+void check_cluster(const runtime::settings& config, report& out) {
+  const auto& x = config;
+  if (x.cluster_host.empty()) {
+    out.unset("KGENTS_CLUSTER_HOST", "not set; a cluster of one");
+  } else {
+    const auto where = x.cluster_host + " port " + std::to_string(x.cluster_port);
+    const auto text = "node " + x.node_name + " of " + x.cluster_name + " at " + where;
+    if (x.cluster_tls_cert.empty())
+      out.degraded("cluster",
+                   text + "; no KGENTS_CLUSTER_TLS_*: whoever reaches the port is let in");
+    else
+      out.ok("cluster", text);
+  }
+  if (x.cluster_tls_cert.empty())
+    return;
+  try {
+    const runtime::cluster::tls_identity good{x.cluster_tls_ca, x.cluster_tls_cert,
+                                              x.cluster_tls_key};
+    out.ok("KGENTS_CLUSTER_TLS_*", "this node's certificate is its authority's and in date");
+  } catch (const std::exception& wrong) {
+    out.failed("KGENTS_CLUSTER_TLS_*", wrong.what());
   }
 }
 
@@ -186,6 +211,7 @@ int check(const runtime::settings& config, std::ostream& out) {
   lines.ok("settings", "well formed, KGENTS_ENV=" + std::string{to_string(config.env)});
   check_databases(config, lines);
   check_providers(config, lines);
+  check_cluster(config, lines);
   if (config.nats_enabled)
     for (const auto& server : config.nats_servers)
       check_optional("NATS_SERVERS", server, "", lines);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "actors/llm/make_providers.hpp"
+#include "actors/refusals.hpp"
 #include "actors/session.hpp"
 #include "actors/soul.hpp"
 #include "actors/tenant.hpp"
@@ -36,11 +37,15 @@ struct system_config : caf::actor_system_config {
   }
 };
 
-runtime::cluster::transport_options links_for(const runtime::settings& config) {
+using link_figures = std::shared_ptr<runtime::cluster::transport_figures>;
+
+runtime::cluster::transport_options links_for(const runtime::settings& config,
+                                              const link_figures& figures) {
   runtime::cluster::transport_options out;
+  out.figures = figures;
   out.host = config.cluster_host;
   out.port = config.cluster_port;
-  out.cluster = "kgents";
+  out.cluster = config.cluster_name;
   out.node_name = config.node_name;
   out.ca = config.cluster_tls_ca;
   out.cert = config.cluster_tls_cert;
@@ -114,7 +119,9 @@ public:
         cluster_unit_{system_, cluster_thread_},
         hubs_{all_threads()},
         region_{{limits::entity_in_flight, limits::node_in_flight}, region_observer(), routes_},
-        mesh_{system_, cluster_unit_, logs_, hubs_, region_, turns_, links_for(config)},
+        mesh_{system_, cluster_unit_, logs_,
+              hubs_,   region_,       turns_,
+              links_for(config, link_figures_)},
         ports_{system_, all_threads(), region_, &mesh_},
         database_{runtime::spawn_database(system_, &sql_unit_, pool_)},
         writer_{sql_thread_.context(), control_, hubs_,
@@ -124,7 +131,10 @@ public:
                 writer_probe()},
         providers_{llm::make_providers(config, call_observer())},
         auth_{pool_, ports_, config.key_pepper},
-        node_{config, metrics_, threads_, hubs_, ports_, pool_, auth_, ready_, streams_},
+        cluster_{operators_view()},
+        shard_log_{config.log_format},
+        node_{config, metrics_, threads_, hubs_,    ports_,  pool_,
+              auth_,  ready_,   streams_, cluster_},
         application_{node_},
         server_{server_for(config), threads_, application_},
         probe_{sql_thread_.context()} {
@@ -210,6 +220,7 @@ private:
     out.crashed = [this](const entity_id& id, const caf::error& why) {
       const bool fenced = why == runtime::fenced_error();
       if (fenced) {
+        metrics_.cluster.fenced.Increment();
         members_->poke();
       } else {
         log::error("entity crashed",
@@ -284,11 +295,44 @@ private:
     };
     with.drained = [this] { drained_ = true; };
     with.stop = [this](const std::string& why) { on_stop_(why); };
+    with.probe.handed_off = [this](double seconds, size_t sessions) {
+      metrics_.cluster.handoff_seconds.Observe(seconds);
+      metrics_.cluster.moved_sessions.Increment(static_cast<double>(sessions));
+    };
+    with.probe.failed_over = [this](double seconds) {
+      metrics_.cluster.failover_seconds.Observe(seconds);
+    };
     auto handle = system_.spawn<runtime::cluster::members>(
         &cluster_unit_, identity_for(config_), runtime::cluster::timing{}, std::move(with));
     members_ = caf::actor_cast<runtime::cluster::members*>(handle);
     members_handle_ = handle;
     mesh_.start(ports_[threads_.size()], members_->handlers());
+  }
+
+  cluster_control operators_view() {
+    cluster_control out;
+    out.report = [this] {
+      return runtime::cluster::make_report(
+          config_.cluster_name, *members_->status(),
+          std::chrono::duration_cast<std::chrono::milliseconds>(
+              std::chrono::steady_clock::now().time_since_epoch()));
+    };
+    out.drain = [this](std::string name, auto done) {
+      auto query = sql::cluster::request_drain(name);
+      query.work.deadline = std::chrono::steady_clock::now() + limits::sql_deadline;
+      sql::run(control_, std::move(query), [this, done = std::move(done)](sql::answer<bool> out) {
+        const auto* found = std::get_if<0>(&out);
+        if (found == nullptr) {
+          done(actors::refused_by_database(std::get<1>(out)));
+        } else if (!*found) {
+          done(refusal{404, "Node not found", 0, ""});
+        } else {
+          members_->poke();
+          done(std::nullopt);
+        }
+      });
+    };
+    return out;
   }
 
   /// Our shards are free at once, instead of when our silence is noticed.
@@ -391,6 +435,7 @@ private:
         return;
       probe_database();
       check_keys();
+      shard_log_.look(members_->status()->view);
     });
   }
 
@@ -420,6 +465,17 @@ private:
     metrics_.db_pool("in_flight").Set(static_cast<double>(pool.in_flight));
     metrics_.log_uncommitted_bytes.Set(static_cast<double>(logs_.uncommitted_bytes()));
     metrics_.mailbox_depth("entities").Set(region_.in_flight());
+    metrics_.cluster.show(runtime::cluster::make_figures(*members_->status()));
+    const auto& counted = mesh_.counted();
+    metrics_.cluster.asked.follow(counted.asked);
+    metrics_.cluster.forwarded.follow(counted.passed_on);
+    metrics_.cluster.told.follow(counted.told);
+    metrics_.cluster.waiting_asks.Set(static_cast<double>(counted.waiting));
+    metrics_.cluster.refused_peers.follow(link_figures_->refused);
+    metrics_.cluster.bytes_in.follow(link_figures_->bytes_in);
+    metrics_.cluster.bytes_out.follow(link_figures_->bytes_out);
+    metrics_.cluster.feeds.Set(static_cast<double>(counted.feeds));
+    metrics_.cluster.mirrors.Set(static_cast<double>(counted.mirrors));
   }
 
   const runtime::settings& config_;
@@ -447,6 +503,7 @@ private:
   runtime::io_unit cluster_unit_;
   runtime::hubs hubs_;
   runtime::region region_;
+  link_figures link_figures_ = std::make_shared<runtime::cluster::transport_figures>();
   runtime::cluster::mesh mesh_;
   runtime::ports ports_;
   caf::actor members_handle_;
@@ -456,6 +513,8 @@ private:
   std::shared_ptr<llm::provider_chain> providers_;
   authenticator auth_;
   live_keys streams_;
+  cluster_control cluster_;
+  runtime::cluster::shard_log shard_log_;
   node node_;
   application application_;
   http::server server_;

@@ -13,12 +13,27 @@
 
 #include "gateway/program/child.hpp"
 #include "gateway/program/running_node.hpp"
+#include "runtime/cluster/tls.hpp"
 #include "runtime/telemetry/log.hpp"
 #include "sql/self_check.hpp"
 
 namespace kgents::gateway {
 
 namespace {
+
+/// Whether the certificates of the peer link are good; they are loaded again for the link itself.
+std::optional<int> refuse_certificates(const runtime::settings& config) {
+  if (config.cluster_tls_cert.empty())
+    return std::nullopt;
+  try {
+    const runtime::cluster::tls_identity good{config.cluster_tls_ca, config.cluster_tls_cert,
+                                              config.cluster_tls_key};
+    return std::nullopt;
+  } catch (const std::exception& wrong) {
+    std::cerr << "kgentsd: KGENTS_CLUSTER_TLS_*: " << wrong.what() << std::endl;
+    return exit_usage;
+  }
+}
 
 /// What must hold before anything is served; says what is wrong on standard error.
 std::optional<int> refuse_start(const runtime::settings& config) {
@@ -68,7 +83,7 @@ private:
         if (wrong.empty())
           log::info("reloaded");
         else
-          log::error("reload failed; the old certificate stays", {{"error", wrong}});
+          log::error("reload failed; the old certificates stay", {{"error", wrong}});
       } else if (draining_) {
         log::warn("stopping at once");
         loop_.stop();
@@ -133,6 +148,8 @@ private:
 
 int serve(const runtime::settings& config) {
   try {
+    if (const auto status = refuse_certificates(config))
+      return *status;
     if (const auto status = refuse_start(config))
       return *status;
     signal_loop signals{config.drain};

@@ -35,6 +35,7 @@ void links::accepted(error_code ec, tcp_socket socket) {
   if (strangers_.size() >= options_->max_unidentified) {
     // The oldest goes, not the newest: whoever fills the room would else lock out real peers.
     const auto oldest = strangers_.front();
+    ++options_->figures->refused;
     if (log_rarely_.passes(oldest->address(), "crowd", clock::now()))
       log::warn("refused a peer", {{"address", oldest->address()},
                                    {"reason", "too many connections that have not said hello"},
@@ -86,6 +87,7 @@ void links::greeted_by_dialler(peer_link& x, const hello& theirs) {
 }
 
 void links::refuse(peer_link& x, std::string_view reason, const std::string& why) {
+  ++options_->figures->refused;
   if (log_rarely_.passes(x.address(), reason, clock::now()))
     log::warn("refused a peer", {{"address", x.address()}, {"reason", why}});
   x.refuse(encode(refusal{why}));
@@ -93,6 +95,8 @@ void links::refuse(peer_link& x, std::string_view reason, const std::string& why
 
 void links::stranger_failed(peer_link& x, peer_link::fault what, std::string_view why) {
   const bool tls = what == peer_link::fault::tls;
+  if (x.heard())
+    ++options_->figures->refused;
   if (!x.heard())  // a port check of the platform's, every few seconds
     log::debug("a connection ended without a byte", {{"address", x.address()}});
   else if (log_rarely_.passes(x.address(), tls ? "tls" : "hello", clock::now()))

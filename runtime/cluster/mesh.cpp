@@ -62,7 +62,10 @@ mesh::mesh(caf::actor_system& system, io_unit& unit, session_logs& logs, hubs& r
                           });
                }},
       away_{system, unit, turns,
-            [this](node_id to, std::string frame) { return links_->send(to, std::move(frame)); }},
+            [this](node_id to, std::string frame) {
+              figures_.told.fetch_add(1, std::memory_order_relaxed);
+              return links_->send(to, std::move(frame));
+            }},
       hubs_{readers} {
   timer_.on_fire([this] { tick(); });
 }
@@ -257,6 +260,7 @@ void mesh::tick() {
   figures_.mirrors = mirrors_.size();
   // Their askers have given up; what comes is dropped.
   std::erase_if(questions_, [now](const auto& x) { return x.second.deadline < now; });
+  figures_.waiting = questions_.size();
   unit_.thread().wheel().arm(timer_, tick_every);
 }
 

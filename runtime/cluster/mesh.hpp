@@ -31,6 +31,8 @@ public:
     std::atomic<uint64_t> asked{0};     ///< questions of this node to others
     std::atomic<uint64_t> served{0};    ///< questions of others
     std::atomic<uint64_t> passed_on{0}; ///< of those: the entity was elsewhere
+    std::atomic<uint64_t> told{0};      ///< words between a turn and its session elsewhere
+    std::atomic<uint64_t> waiting{0};   ///< questions to others without an answer yet
     std::atomic<uint64_t> feeds{0};
     std::atomic<uint64_t> mirrors{0};
   };

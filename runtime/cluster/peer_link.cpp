@@ -219,6 +219,7 @@ void peer_link::read_frames() {
         return fail(stranger && stream_.secure() ? fault::tls : fault::network, stream_.error());
     }
     heard_at_ = clock::now();
+    options_->figures->bytes_in.fetch_add(result.bytes, std::memory_order_relaxed);
     in_end_ += result.bytes;
     turn += result.bytes;
     if (!take_frames())
@@ -340,6 +341,7 @@ void peer_link::await_writable() {
 
 void peer_link::sent(size_t bytes) {
   unsent_ -= bytes;
+  options_->figures->bytes_out.fetch_add(bytes, std::memory_order_relaxed);
   spoke_ = spoke_ || bytes > 0;
   out_sent_ += bytes;
   while (!out_.empty() && out_sent_ >= out_.front().size()) {

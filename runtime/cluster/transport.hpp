@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +35,13 @@ struct transport_peer {
   friend bool operator==(const transport_peer&, const transport_peer&) = default;
 };
 
+/// Counted on the I/O thread, read from any.
+struct transport_figures {
+  std::atomic<uint64_t> refused{0};    ///< connections of peers that were refused
+  std::atomic<uint64_t> bytes_in{0};   ///< of frames, before encryption
+  std::atomic<uint64_t> bytes_out{0};
+};
+
 struct transport_options {
   std::string
       host;  ///< name or address to listen on; empty: no listener, no links, a cluster of one
@@ -66,6 +74,7 @@ struct transport_options {
   /// `high_water`.
   size_t high_water = 1024 * 1024;
   size_t low_water = 256 * 1024;
+  std::shared_ptr<transport_figures> figures = std::make_shared<transport_figures>();
   /// Accepted connections that have not said hello; beyond, the oldest is closed.
   size_t max_unidentified = 64;
 };

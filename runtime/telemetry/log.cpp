@@ -212,6 +212,9 @@ void field::append_value(std::string& out) const {
     case kind::boolean:
       out += value_.boolean ? "true" : "false";
       break;
+    case kind::json:
+      out += text_;
+      break;
   }
 }
 

@@ -24,7 +24,14 @@ using runtime::log_severity;
 /// A named value of one line; it only views text, so it must not outlive the call.
 class field {
 public:
-  enum class kind : uint8_t { text, integer, natural, real, boolean };
+  enum class kind : uint8_t { text, integer, natural, real, boolean, json };
+
+  /// `value` is JSON text already: it goes in as it is.
+  [[nodiscard]] static field json(std::string_view name, std::string_view value) {
+    field out{name, value};
+    out.kind_ = kind::json;
+    return out;
+  }
 
   template <class Text>
   requires std::convertible_to<const Text&, std::string_view> field(std::string_view name,

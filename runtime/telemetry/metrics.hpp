@@ -13,6 +13,8 @@
 #include <string_view>
 #include <utility>
 
+#include "runtime/telemetry/cluster_metrics.hpp"
+
 namespace kgents::runtime {
 
 /// Counts the requests of one method and route template. Resolved once a route, at start, so that
@@ -105,6 +107,7 @@ public:
   prometheus::Gauge& openmeter_buffered;
   prometheus::Counter& openmeter_flush_errors;
   prometheus::Histogram& openmeter_flush_seconds;
+  cluster_metrics cluster;
 
   /// `refresh` runs at the start of every `render`, on its thread: for what is read rather than
   /// counted (depths, pool states). It must not wait for anything.

@@ -55,7 +55,27 @@ CAF_TEST(every metric has a sample from the start) {
                     "kgents_log_commit_seconds_count 0",
                     "kgents_log_uncommitted_bytes 0",
                     "kgents_mailbox_depth{kind=\"session\"} 0",
-                    "kgents_admission_refused_total{bound=\"node\"} 0"}) {
+                    "kgents_admission_refused_total{bound=\"node\"} 0",
+                    "kgents_cluster_nodes{state=\"up\"} 0",
+                    "kgents_cluster_state{state=\"joining\"} 0",
+                    "kgents_cluster_shards 0",
+                    "kgents_cluster_shards_moving 0",
+                    "kgents_cluster_free_shards 0",
+                    "kgents_cluster_links{state=\"up\"} 0",
+                    "kgents_cluster_links{state=\"down\"} 0",
+                    "kgents_cluster_forwarded_total{kind=\"ask\"} 0",
+                    "kgents_cluster_forwarded_total{kind=\"forward\"} 0",
+                    "kgents_cluster_forwarded_total{kind=\"tell\"} 0",
+                    "kgents_cluster_moved_sessions_total 0",
+                    "kgents_cluster_fenced_total 0",
+                    "kgents_cluster_refused_peers_total 0",
+                    "kgents_cluster_link_bytes_total{direction=\"in\"} 0",
+                    "kgents_cluster_link_bytes_total{direction=\"out\"} 0",
+                    "kgents_cluster_feeds 0",
+                    "kgents_cluster_mirrors 0",
+                    "kgents_cluster_waiting_asks 0",
+                    "kgents_handoff_seconds_count 0",
+                    "kgents_failover_seconds_count 0"}) {
     CAF_MESSAGE(name);
     CAF_CHECK(text.find("\n" + std::string{name}) != std::string::npos);
   }
@@ -104,6 +124,35 @@ CAF_TEST(a guard counts for as long as it lives) {
 CAF_TEST(what is read rather than counted is read when somebody looks) {
   all.before_render([this] { all.db_pool("queued").Set(3); });
   CAF_CHECK(shows(R"(kgents_db_pool_connections{state="queued"} 3)"));
+}
+
+CAF_TEST(a node shows its own state and what it sees of the others) {
+  using kgents::member_state;
+  all.cluster.show({.self = member_state::up,
+                    .nodes = {1, 2, 0, 0},
+                    .shards = 512,
+                    .moving = 64,
+                    .free_shards = 3,
+                    .links_up = 1,
+                    .links_down = 1});
+  CAF_CHECK(shows(R"(kgents_cluster_state{state="up"} 1)"));
+  CAF_CHECK(shows(R"(kgents_cluster_state{state="joining"} 0)"));
+  CAF_CHECK(shows(R"(kgents_cluster_nodes{state="joining"} 1)"));
+  CAF_CHECK(shows(R"(kgents_cluster_nodes{state="up"} 2)"));
+  CAF_CHECK(shows("kgents_cluster_shards 512"));
+  CAF_CHECK(shows("kgents_cluster_shards_moving 64"));
+  CAF_CHECK(shows("kgents_cluster_free_shards 3"));
+  all.cluster.show({.self = member_state::leaving, .nodes = {0, 2, 1, 0}});
+  CAF_CHECK(shows(R"(kgents_cluster_state{state="up"} 0)"));
+  CAF_CHECK(shows(R"(kgents_cluster_nodes{state="joining"} 0)"));
+  CAF_CHECK(shows("kgents_cluster_shards 0"));
+}
+
+CAF_TEST(a counter that follows a sum never falls) {
+  all.cluster.asked.follow(5);
+  all.cluster.asked.follow(7);
+  all.cluster.asked.follow(6);
+  CAF_CHECK(shows(R"(kgents_cluster_forwarded_total{kind="ask"} 7)"));
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
