@@ -19,7 +19,7 @@ let script;
 let tenant;
 before(async () => {
   cluster = await startCluster({ nodes: 0, network: 'loopback', balanced: false, env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: 40 } });
-  script = await rehearse(cluster.database, { turns: 3, words: 120 });
+  script = await rehearse(cluster.database, [120]);
   [a, b, c] = [0, 1, 2].map((i) => cluster.node(i));
   for (const node of [a, b]) await node.start();
   await cluster.settled();
@@ -122,8 +122,9 @@ test('a node that joins takes its share in mid-answer; no reader has to come bac
   assert.ok(stillRunning(), 'they moved in mid-answer');
   const { reconnects, pause } = await finish();
   await cluster.settled();
-  const owners = await Promise.all(held.map(({ session }) => cluster.ownerOf(tenant.id, session)));
-  assert.ok(owners.some((node) => node === c), 'some of these sessions moved');
+  const owners = new Set();
+  for (const { session } of held) owners.add(await cluster.ownerOf(tenant.id, session));
+  assert.ok(owners.has(c), 'some of these sessions moved');
   assert.equal(reconnects, 0);
   t.diagnostic(`longest pause of a reader: ${pause} ms`);
 });

@@ -17,16 +17,17 @@ import { patience } from './wait.mjs';
 const subjects = ['rivers', 'bridges', 'orchards', 'lighthouses', 'glaciers', 'markets', 'harbours', 'libraries'];
 
 /// What is said in a session and what is answered undisturbed, one node alone: `[{prompt, text, chunks, tokens}]`. The
-/// embedded provider answers by what was asked and how much was said before, so it is the same in every session.
-export async function rehearse(database, { turns, words = 50 }) {
+/// embedded provider answers by what was asked and how much was said before, so it is the same in every session. `words`:
+/// about how many there are to each answer.
+export async function rehearse(database, words) {
   const server = await startServe(database, { env: { KGENTS_NODE_NAME: 'rehearsal', KGENTS_EMBEDDED_TOKENS_PER_SECOND: 0 } });
   const db = await database.connect();
   try {
     const who = caller(server, (await newTenant(db)).key);
     const session = await who.session();
     const script = [];
-    for (let k = 0; k < turns; k++) {
-      const prompt = aboutWords(words + ((k * 7) % 20), subjects[k % subjects.length]);
+    for (const [k, count] of words.entries()) {
+      const prompt = aboutWords(count, subjects[k % subjects.length]);
       const { text, complete } = await wholeAnswer(who, session, prompt);
       script.push({ prompt, text, chunks: complete.chunks, tokens: complete.tokens_used });
     }
@@ -88,6 +89,7 @@ export class Conversation {
   readers = [];
   sessions = [];
   #stopping = false;
+  #closed = false;
   #postReaders = [];
   #reconnects = 0;
   #longestPause = 0;
@@ -111,11 +113,22 @@ export class Conversation {
       this.#reconnects += reader.reconnects;
       this.#longestPause = Math.max(this.#longestPause, reader.hearing.longestPause);
     }
-    this.session = this.first ?? (await this.who.session());
+    this.session = this.first ?? (await this.#newSession());
     this.first = undefined;
     this.sessions.push({ id: this.session, turns: [] });
     this.readers = this.kinds.map(({ Kind, at }) => new Kind(at, this.session, this.tenant.key));
     await Promise.all(this.readers.map((reader) => reader.opened));
+  }
+
+  async #newSession() {
+    const deadline = Date.now() + this.patienceMs;
+    for (;;)
+      try {
+        return await this.who.session();
+      } catch (refused) {
+        if (this.#closed || Date.now() > deadline) throw refused;
+        await pause(200 + Math.random() * 200);
+      }
   }
 
   /// One message and its answer.
@@ -141,7 +154,7 @@ export class Conversation {
     const deadline = Date.now() + this.patienceMs;
     const stream = k % 3 !== 2;
     let why;
-    for (; Date.now() < deadline; this.retries++) {
+    for (; Date.now() < deadline && !this.#closed; this.retries++) {
       const hearing = new Hearing(`POST ${this.session}`, { oneAnswer: true });
       const ms = stream ? 5000 : 15000;
       const got = await post(this.at, this.session, { key: this.tenant.key, idempotency, message: expected.prompt, stream, ms, hearing }).catch(
@@ -190,6 +203,7 @@ export class Conversation {
 
   close() {
     this.#stopping = true;
+    this.#closed = true;
     for (const reader of this.readers) reader.close();
     for (const reader of this.#postReaders) reader.close();
   }

@@ -68,7 +68,12 @@ export class Hearing {
 
   fail(why) {
     this.problem ??= `${this.name}: ${why}`;
-    for (const { reject } of this.#waiting.values()) reject(new Error(this.problem));
+    this.abandon(this.problem);
+  }
+
+  /// Nobody waits any more.
+  abandon(why) {
+    for (const { reject } of this.#waiting.values()) reject(new Error(why));
     this.#waiting.clear();
   }
 

@@ -46,6 +46,7 @@ class Reader {
 
   close() {
     this.closed = true;
+    this.hearing.abandon(`${this.hearing.name} was closed`);
     clearInterval(this.#watch);
     this.drop();
   }
