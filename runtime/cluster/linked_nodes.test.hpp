@@ -359,6 +359,7 @@ public:
   }
 
   bool connected = false;
+  bool was_reset = false;
 
 private:
   // That many bytes, fewer at the end.
@@ -369,7 +370,8 @@ private:
       const auto n = tls_ ? SSL_read(tls_.get(), out.data() + got, static_cast<int>(size - got))
                           : static_cast<int>(::recv(fd_, out.data() + got, size - got, 0));
       if (n <= 0) {
-        ended_ = n == 0 || errno == ECONNRESET || tls_;
+        was_reset = n < 0 && errno == ECONNRESET;
+        ended_ = n == 0 || was_reset || tls_;
         ERR_clear_error();
         break;
       }

@@ -75,6 +75,15 @@ CAF_TEST(garbage is refused) {
   CAF_CHECK_EQUAL(low.all_told(), "");
 }
 
+CAF_TEST(a refusal is not lost to bytes that nobody read) {
+  node low{5};
+  raw_peer x{low.port()};
+  x.send("GET / HTTP/1.1\r\nX-Long: " + std::string(20'000, 'x') + "\r\n\r\n");
+  CAF_CHECK(x.refused().starts_with("it does not speak the peer protocol"));
+  CAF_CHECK(x.ended());
+  CAF_CHECK(!x.was_reset);
+}
+
 CAF_TEST(ten thousand bytes may come one by one) {
   node low{5};
   low.keep({raw_member(9)});
@@ -107,7 +116,7 @@ CAF_TEST(a stranger that says hello too slowly is cut) {
 CAF_TEST(strangers are bounded and do not lock members out) {
   auto options = quick();
   options.max_unidentified = 8;
-  options.hello_within = 20s;
+  options.hello_within = 10min;
   node low{5, options};
   std::vector<std::unique_ptr<raw_peer>> crowd;
   for (int i = 0; i < 20; ++i)
