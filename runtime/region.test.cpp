@@ -10,6 +10,7 @@
 using namespace kgents;
 using runtime::admission_refusal;
 using runtime::region;
+using kind = runtime::cluster::route::kind;
 
 namespace {
 
@@ -25,16 +26,20 @@ struct fixture : test_coordinator_fixture<> {
   int made = 0;
   std::map<entity_kind, int> live;
   std::vector<entity_id> crashed;
+  std::vector<entity_id> dropped;
+  std::vector<lease_epoch> leases;
   runtime::cluster::routes where;
   region entities{{2, 5},
                   {[this](entity_kind kind, int change) { live[kind] += change; },
-                   [this](const entity_id& id, const caf::error&) { crashed.push_back(id); }},
+                   [this](const entity_id& id, const caf::error&) { crashed.push_back(id); },
+                   [this](const entity_id& id) { dropped.push_back(id); }},
                   where};
   const entity_id id = some_session();
 
   fixture() {
-    entities.serve(entity_kind::session, [this](const entity_id&, lease_epoch) -> caf::actor {
+    entities.serve(entity_kind::session, [this](const entity_id&, lease_epoch lease) -> caf::actor {
       ++made;
+      leases.push_back(lease);
       return sys.spawn(entity, made);
     });
   }
@@ -54,6 +59,17 @@ struct fixture : test_coordinator_fixture<> {
     auto out = entities.admit(x);
     const auto* no = std::get_if<admission_refusal>(&out);
     return no == nullptr ? std::nullopt : std::optional{*no};
+  }
+
+  void route(const entity_id& x, runtime::cluster::route::kind kind, lease_epoch epoch = 0) {
+    where.set(shard_of(x), {kind, node_id{2}, epoch});
+  }
+
+  /// Another session of another shard.
+  entity_id elsewhere() const {
+    for (;;)
+      if (const auto x = some_session(); shard_of(x) != shard_of(id))
+        return x;
   }
 
   void end(const caf::actor& x, caf::exit_reason why) {
@@ -161,6 +177,75 @@ CAF_TEST(a region that stops ends its entities and admits nothing) {
   CAF_CHECK_EQUAL(entities.live(), 0u);
   CAF_CHECK(crashed.empty());
   CAF_CHECK(refusal(id) == admission_refusal::stopping);
+}
+
+CAF_TEST(an entity of another node is not activated here) {
+  route(id, kind::there, 3);
+  CAF_CHECK(refusal(id) == admission_refusal::elsewhere);
+  CAF_CHECK(entities.route_of(id).owner == node_id{2});
+  route(id, kind::wait, 3);
+  CAF_CHECK(refusal(id) == admission_refusal::in_transit);
+  CAF_CHECK_EQUAL(made, 0);
+  CAF_CHECK_EQUAL(entities.in_flight(), 0u);
+}
+
+CAF_TEST(an entity writes under the lease of its shard) {
+  route(id, kind::here, 7);
+  admit(id);
+  CAF_CHECK_EQUAL(leases, std::vector<lease_epoch>{7});
+}
+
+CAF_TEST(what is not placed lives on every node whatever the routes say) {
+  int tenants = 0;
+  entities.serve(entity_kind::tenant, [&](const entity_id&, lease_epoch lease) -> caf::actor {
+    ++tenants;
+    CAF_CHECK_EQUAL(lease, 0u);
+    return sys.spawn(entity, 1);
+  });
+  const auto tenant = tenant_entity(id.tenant);
+  route(tenant, kind::there, 3);
+  admit(tenant);
+  CAF_CHECK_EQUAL(tenants, 1);
+  CAF_CHECK(entities.of({shard_of(tenant)}).empty());
+}
+
+CAF_TEST(those of a shard that leaves are named and nobody else) {
+  const auto other = elsewhere();
+  const auto mine = admit(id).actor();
+  admit(other);
+  route(id, kind::wait);
+  const auto leaving = entities.of({shard_of(id)});
+  CAF_REQUIRE_EQUAL(leaving.size(), 1u);
+  CAF_CHECK(leaving[0].first == id);
+  CAF_CHECK(leaving[0].second == mine);
+  CAF_CHECK(refusal(id) == admission_refusal::in_transit);
+  admit(other);
+  CAF_CHECK_EQUAL(made, 2);
+}
+
+CAF_TEST(the entities of a lost shard are killed and forgotten) {
+  const auto other = elsewhere();
+  const auto old = admit(id).actor();
+  const auto kept = admit(other).actor();
+  route(id, kind::there);
+  entities.drop({shard_of(id)});
+  consume_messages();
+  CAF_CHECK(dropped == std::vector<entity_id>{id});
+  CAF_CHECK(crashed.empty());
+  CAF_CHECK_EQUAL(entities.live(), 1u);
+  CAF_CHECK(admit(other).actor() == kept);
+  route(id, kind::here, 9);
+  CAF_CHECK(admit(id).actor() != old);
+  CAF_CHECK_EQUAL(leases.back(), 9u);
+}
+
+CAF_TEST(the permit of a dropped entity still counts until it dies) {
+  auto permit = admit(id);
+  entities.drop({shard_of(id)});
+  consume_messages();
+  CAF_CHECK_EQUAL(entities.in_flight(), 1u);
+  permit = {};
+  CAF_CHECK_EQUAL(entities.in_flight(), 0u);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

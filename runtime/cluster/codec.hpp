@@ -12,12 +12,27 @@
 #include <type_traits>
 #include <vector>
 
+#include "protocol/entity.hpp"
+#include "protocol/messages.hpp"
+#include "protocol/stream_event.hpp"
+
 /// How messages travel between nodes: the same structs with the same `inspect` as within one,
 /// written field after field, integers little-endian, lengths as 32 bits.
 ///
 /// Why not CAF's binary_deserializer: it resizes a string to whatever length the bytes announce
 /// (four gigabytes if they say so); here nothing is allocated beyond what has arrived.
 namespace kgents::runtime::cluster {
+
+/// The last value of an enum that travels: what is beyond is refused, since it may be looked up in
+/// a table.
+template <class T>
+struct last_of;
+template <>
+struct last_of<entity_kind> : std::integral_constant<entity_kind, entity_kind::soul> {};
+template <>
+struct last_of<when_busy> : std::integral_constant<when_busy, when_busy::interrupt> {};
+template <>
+struct last_of<event_kind> : std::integral_constant<event_kind, event_kind::gap> {};
 
 /// An inspector that appends to a string.
 class writer {
@@ -108,6 +123,8 @@ private:
       std::underlying_type_t<T> value{};
       if (!number(value))
         return false;
+      if (value > static_cast<std::underlying_type_t<T>>(last_of<T>::value))
+        return good_ = false;
       x = static_cast<T>(value);
       return true;
     } else if constexpr (std::integral<T>) {

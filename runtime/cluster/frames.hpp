@@ -63,6 +63,10 @@ struct turn_order {
   uint32_t chunks = 0;  ///< of `credit`
 };
 
+template <>
+struct last_of<turn_order::what>
+    : std::integral_constant<turn_order::what, turn_order::what::stop> {};
+
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, turn_order& x) {
   return f(x.turn, x.order, x.chunks);
@@ -81,6 +85,9 @@ struct turn_word {
   what word = what::chunks;
   std::string body;
 };
+
+template <>
+struct last_of<turn_word::what> : std::integral_constant<turn_word::what, turn_word::what::gone> {};
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, turn_word& x) {
@@ -169,7 +176,7 @@ typename Inspector::result_type inspect(Inspector& f, wire_event& x) {
     return false;
   if (x.kind == event_kind::complete || x.kind == event_kind::error)
     return f(x.end);
-  return x.kind <= event_kind::gap && f(x.body);
+  return f(x.body);
 }
 
 /// New events of some feeds: what one pass over them brought.
@@ -200,7 +207,7 @@ struct handed_over_frame {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, std::pair<shard_id, lease_epoch>& x) {
-  return f(x.first, x.second);
+  return f(x.first, x.second) && x.first.value < shard_count;
 }
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, handed_over_frame& x) {
