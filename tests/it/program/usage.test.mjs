@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 
-import { run } from '../../support/server.mjs';
+import { makeAuthority } from '../../support/certificates.mjs';
+import { removeDirectory, run, temporaryDirectory } from '../../support/server.mjs';
 
+const databases = { DATABASE_URL: 'postgresql://kg_app@127.0.0.1:1/x', DATABASE_CONTROL_URL: 'postgresql://kg_control@127.0.0.1:1/x' };
 const oneLine = /^kgentsd: [^\n]+\n$/;
 
 test('--help lists the commands and each setting with its default', async () => {
@@ -44,6 +46,21 @@ for (const [what, args, env, words] of [
   ['a certificate without its key', ['dev'], { API_TLS_CERT: '/nowhere.pem' }, /API_TLS_KEY/],
   ['an unknown role', ['dev'], { KGENTS_ROLES: 'cook' }, /KGENTS_ROLES=cook/],
   ['dev in production', ['dev'], { KGENTS_ENV: 'production' }, /KGENTS_ENV=production/],
+  ['a malformed cluster name', ['dev'], { KGENTS_CLUSTER_NAME: 'a b' }, /KGENTS_CLUSTER_NAME=a b/],
+  ['dev with an address for other nodes', ['dev'], { KGENTS_CLUSTER_HOST: '127.0.0.1' }, /KGENTS_CLUSTER_HOST.*kgentsd dev/],
+  ['a gateway without anybody to host sessions', ['dev'], { KGENTS_ROLES: 'gateway' }, /KGENTS_ROLES.*KGENTS_CLUSTER_HOST/],
+  [
+    'a cluster in production without certificates',
+    ['serve'],
+    { ...databases, KGENTS_CLUSTER_HOST: '10.0.0.1' },
+    /KGENTS_CLUSTER_TLS_CA.*KGENTS_CLUSTER_TLS_CERT.*KGENTS_CLUSTER_TLS_KEY/,
+  ],
+  [
+    'a certificate that is none',
+    ['serve'],
+    { ...databases, KGENTS_CLUSTER_HOST: '10.0.0.1', ...Object.fromEntries(['CA', 'CERT', 'KEY'].map((x) => [`KGENTS_CLUSTER_TLS_${x}`, '/dev/null'])) },
+    /KGENTS_CLUSTER_TLS_.*\/dev\/null/,
+  ],
   ['serve without a database', ['serve'], {}, /DATABASE_URL/],
   ['migrate without a database', ['migrate'], {}, /DATABASE_ADMIN_URL/],
   ['a check of malformed settings', ['check'], { LOG_LEVEL: 'loud' }, /LOG_LEVEL=loud/],
@@ -86,7 +103,29 @@ test('check has a line for each dependency', async () => {
   assert.match(output, /^FAILED +DATABASE_URL:/m);
   assert.match(output, /^ok +model provider embedded:/m);
   assert.match(output, /^degraded +REDIS_URL: 127\.0\.0\.1:1: Connection refused$/m);
+  assert.match(output, /^- +KGENTS_CLUSTER_HOST: not set; a cluster of one$/m);
   assert.match(output, /^limits +/m);
+});
+
+test('check says how a node would be linked to others', async () => {
+  const cluster = { KGENTS_ENV: 'dev', KGENTS_CLUSTER_HOST: '10.0.0.1', KGENTS_NODE_NAME: 'one', KGENTS_CLUSTER_NAME: 'blue' };
+  const plain = await run(['check'], cluster);
+  assert.match(plain.output, /^degraded +cluster: node one of blue at 10\.0\.0\.1 port 4710; no KGENTS_CLUSTER_TLS_/m);
+  const directory = temporaryDirectory();
+  try {
+    const authority = makeAuthority(directory);
+    const own = authority.issue('one', '10.0.0.1');
+    const files = (tls) => ({ KGENTS_CLUSTER_TLS_CA: authority.ca, KGENTS_CLUSTER_TLS_CERT: tls.cert, KGENTS_CLUSTER_TLS_KEY: tls.key });
+    const good = await run(['check'], { ...cluster, ...files(own) });
+    assert.match(good.output, /^ok +cluster: node one of blue/m);
+    assert.match(good.output, /^ok +KGENTS_CLUSTER_TLS_\*:/m);
+    const foreign = makeAuthority(directory, 'stranger').issue('one', '10.0.0.1');
+    const bad = await run(['check'], { ...cluster, ...files(foreign) });
+    assert.match(bad.output, /^FAILED +KGENTS_CLUSTER_TLS_\*:/m);
+    assert.equal(bad.code, 69);
+  } finally {
+    removeDirectory(directory);
+  }
 });
 
 test('check --live is 1 when nobody listens, when the answer is no 200, and when there is none', async () => {
