@@ -24,7 +24,7 @@ namespace kgents::gateway {
 /// trip.
 struct readiness {
   std::atomic<bool> database{false};
-  std::atomic<bool> member{false};  ///< of the cluster, up or leaving
+  std::atomic<bool> member{false};  ///< of the cluster, and up
   std::atomic<bool> draining{false};    ///< streams end at the next pause between turns
   std::atomic<bool> drain_over{false};  ///< and now in mid-answer too
   /// Of the streams, which part ends now in favour of other nodes: spread over a moment, so that
@@ -33,7 +33,7 @@ struct readiness {
 
   /// Whether a stream ends now. `quiet`: it is between two turns; `lot`: its own number from 0 to 1.
   [[nodiscard]] bool ends(bool quiet, double lot) const noexcept {
-    return draining && (drain_over || quiet || lot < sent_away);
+    return lot < sent_away || (draining && (drain_over || quiet));
   }
 };
 

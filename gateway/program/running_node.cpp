@@ -289,8 +289,8 @@ private:
     with.mesh = &mesh_;
     with.arrivals = &arrivals_;
     with.state_changed = [this](member_state x) {
-      ready_.member = x == member_state::up || x == member_state::leaving;
-      if (x == member_state::up && !std::exchange(was_up_, true))
+      ready_.member = x == member_state::up;
+      if (x == member_state::up && !was_up_.exchange(true))
         on_up_();
     };
     with.drained = [this] { drained_ = true; };
@@ -416,6 +416,28 @@ private:
     });
   }
 
+  /// Who is connected to a node that the others cannot reach, that was replaced, or that an operator
+  /// has drained, is better off elsewhere.
+  void look_after_streams() {
+    if (ready_.draining)
+      return;  // the drain decides
+    const auto now = members_->status();
+    const bool drained = now->state == member_state::leaving;
+    const bool cut_off = now->state == member_state::joining ? was_up_.load() : now->linked.empty();
+    const auto at = std::chrono::steady_clock::now();
+    if (!shares_work() || !(drained || cut_off)) {
+      alone_since_.reset();
+      ready_.sent_away = 0;
+      return;
+    }
+    // A hiccup of the network or a short pause of the process is no reason to go.
+    if (!alone_since_)
+      alone_since_ = drained ? at : at + patience_;
+    const auto part = std::chrono::duration<double>(at - *alone_since_) / away_within_;
+    if (part > 0)
+      send_away(part);
+  }
+
   /// Whether the app role's database answers and has our migrations: what /ready says.
   void probe_database() {
     sql::transaction work;
@@ -434,6 +456,7 @@ private:
       if (ec)
         return;
       probe_database();
+      look_after_streams();
       check_keys();
       shard_log_.look(members_->status()->view);
     });
@@ -483,7 +506,10 @@ private:
   readiness ready_;
   std::atomic<size_t> next_thread_{0};
   std::atomic<bool> drained_{false};
-  bool was_up_ = false;
+  std::atomic<bool> was_up_{false};
+  std::optional<std::chrono::steady_clock::time_point> alone_since_;
+  static constexpr std::chrono::seconds patience_{2};
+  static constexpr std::chrono::duration<double> away_within_{2.0};
   std::function<void()> on_up_;
   std::function<void(const std::string&)> on_stop_;
   runtime::cluster::routes routes_;

@@ -94,7 +94,7 @@ public:
       return {4401, "the API key was revoked"};
     if (overrun_)
       return {1008, "too many unread answers"};
-    if (at_.ready.draining)
+    if (at_.ready.ends(true, lot_))
       return {1012, "the server restarts: connect again and resume"};
     return {1000, "the session is closed"};
   }
