@@ -56,6 +56,11 @@ std::string standard_error_of(Body body) {
 
 }  // namespace
 
+CAF_TEST(a field of JSON goes in as it is) {
+  const auto line = parsed("shards", {log::field::json("nodes", R"({"a":1,"b":[2]})")});
+  CAF_CHECK(line.at("nodes") == json::parse(R"({"a":1,"b":[2]})"));
+}
+
 CAF_TEST(a line has the contractual members and its typed fields) {
   const std::string route = "/v1/kgent/sessions";
   const auto x = parsed("request", {{"route", route},
