@@ -20,6 +20,10 @@ constexpr local_time say_gap = 1s;
 constexpr local_time join_last = 5s;
 /// One that was up for that long joins again at once.
 constexpr local_time up_for_long = 10s;
+/// A process that has joined under our name beats within that time, unless it is only what is left
+/// of a `join` of ours that PostgreSQL carried out late.
+constexpr local_time rival_beats_within = 3s;
+constexpr local_time rival_read = 500ms;
 
 }  // namespace
 
@@ -77,8 +81,11 @@ void coordinator::ask_database() {
     // Answers of a former life must not be taken for the next one's.
     if (now_ < join_at_ || taking_ || !giving_.empty())
       return;
-    call_ = call::join;
-    out_.push_back(join{});
+    call_ = rival_ ? call::read : call::join;
+    if (rival_)
+      out_.push_back(read_view{});
+    else
+      out_.push_back(join{});
   } else if (now_ >= beat_at_ || wanted() != row_state_) {
     call_ = call::beat;
     beat_at_ = now_ + numbers_.beat_every;
@@ -126,6 +133,10 @@ void coordinator::on(const viewed& x) {
   const bool was_beat = std::exchange(call_, call::none) == call::beat;
   failures_ = 0;
   read_at_ = now_ + read_gap;
+  if (!self_) {
+    judge_rival(x.view);
+    return;
+  }
   if (x.view.version < view_.version)
     return;
   const auto* me = x.view.find(self_);
@@ -164,19 +175,14 @@ void coordinator::fence_when_silent() {
 
 /// We were declared dead: this life is over.
 void coordinator::die(const cluster_view& seen) {
+  lose_all();
+  out_.push_back(fenced{"node " + std::to_string(self_.value) + " was declared dead"});
+  if (!links_.empty())
+    out_.push_back(keep_links{});
   const auto successor =
       std::find_if(seen.members.begin(), seen.members.end(), [this](const cluster_member& x) {
         return x.name == who_.name && x.id > self_ && x.state != member_state::dead;
       });
-  const bool replaced = successor != seen.members.end();
-  const auto why = replaced ? "another process joined as '" + who_.name + "', as node " +
-                                  std::to_string(successor->id.value) + " after our " +
-                                  std::to_string(self_.value)
-                            : "node " + std::to_string(self_.value) + " was declared dead";
-  lose_all();
-  out_.push_back(fenced{why});
-  if (!links_.empty())
-    out_.push_back(keep_links{});
   links_.clear();
   linked_early_.clear();
   watched_.clear();
@@ -191,14 +197,32 @@ void coordinator::die(const cluster_view& seen) {
                     ? retry_first
                     : std::min(join_last, join_delay_ * 2);
   join_at_ = now_ + join_delay_;
-  if (leaving_ || replaced) {
+  if (leaving_) {
     stopped_ = true;
-    if (leaving_ && !std::exchange(drained_, true))
+    if (!std::exchange(drained_, true))
       out_.push_back(drained{});
-    else if (replaced)
-      out_.push_back(stop{why});
+    return;
+  }
+  set_state(member_state::joining);
+  if (successor != seen.members.end()) {
+    rival_ = successor->id;
+    rival_since_ = now_;
+    judge_rival(seen);
+  }
+}
+
+/// Another life of our name has begun, and not by us. Is there a process behind it?
+void coordinator::judge_rival(const cluster_view& seen) {
+  const auto* rival = seen.find(rival_);
+  if (!rival || rival->state == member_state::dead ||
+      (rival->beat == 0 && now_ - rival_since_ >= rival_beats_within)) {
+    rival_ = {};
+  } else if (rival->beat > 0) {
+    stopped_ = true;
+    out_.push_back(stop{"another process runs as '" + who_.name + "', as node " +
+                        std::to_string(rival_.value)});
   } else {
-    set_state(member_state::joining);
+    join_at_ = now_ + rival_read;
   }
 }
 

@@ -285,6 +285,7 @@ private:
   // coordinator.cpp: membership.
   void fence_when_silent();
   void die(const cluster_view& seen);
+  void judge_rival(const cluster_view& seen);
   void leave();
   void observe(const cluster_view& seen);
   void adopt_members(const cluster_view& seen);
@@ -323,7 +324,9 @@ private:
   bool leaving_ = false;  // asked to, in this life or before it
   bool drained_ = false;  // said so
   bool stopped_ = false;  // nothing more will ever be done
-  cluster_view view_;     // leases in it: as the view said, known_ is newer
+  node_id rival_;         // joined under our name, maybe by a call of ours
+  local_time rival_since_{};
+  cluster_view view_;  // leases in it: as the view said, known_ is newer
   member_state row_state_ = member_state::joining;  // ours in the view
 
   call call_ = call::none;

@@ -241,13 +241,33 @@ CAF_TEST(a new life waits for the answers of the old one) {
 CAF_TEST(a node stops for good when another process has its name) {
   start();
   state(us, member_state::dead);
-  state(third, member_state::up);
+  state(third, member_state::joining);
   member(third).name = "node-a";
   poke();
   get<fenced>();
+  CAF_CHECK_EQUAL(count<stop>() + count<join>(), 0u);
+  pass(1s);
+  ++member(third).beat;
+  answer();
   get<stop>();
   pass(60s);
-  CAF_CHECK(out.empty() || count<join>() == 0);
+  CAF_CHECK_EQUAL(count<join>(), 0u);
+}
+
+CAF_TEST(a join of its own that was carried out late does not stop a node) {
+  start();
+  state(us, member_state::dead);
+  state(third, member_state::joining);
+  member(third).name = "node-a";
+  poke();
+  get<fenced>();
+  for (int i = 0; i < 40 && count<join>() == 0; ++i) {
+    pass(100ms);
+    if (count<read_view>() > 0)
+      answer();
+  }
+  CAF_CHECK_EQUAL(count<stop>(), 0u);
+  CAF_CHECK_EQUAL(count<join>(), 1u);
 }
 
 CAF_TEST(a node that leaves gives everything away and is drained then) {
