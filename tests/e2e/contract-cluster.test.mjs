@@ -131,9 +131,11 @@ test('a node without the gateway role answers probes and its operator, and nothi
   try {
     for (const path of ['/live', '/ready', '/health', '/health/saas', '/metrics'])
       assert.equal((await call(host, 'GET', path)).status, 200, path);
-    const { status, body } = await call(host, 'GET', '/v1/cluster', { key: platformKey });
-    assert.equal(status, 200);
-    assert.deepEqual(body.nodes[0].roles, ['kgent']);
+    const node = await until(
+      async () => (await call(host, 'GET', '/v1/cluster', { key: platformKey })).body.nodes[0],
+      'the node to see itself',
+    );
+    assert.deepEqual(node.roles, ['kgent']);
     for (const [method, path] of [['GET', '/v1/kgent/sessions'], ['POST', '/v1/soul/dialogue'], ['POST', '/v1/kgent/sessions']]) {
       const answer = await call(host, method, path, { key: 'kg_dev_alice', body: method === 'POST' ? {} : undefined });
       assert.equal(answer.status, 503, path);
