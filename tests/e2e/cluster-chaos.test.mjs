@@ -101,9 +101,7 @@ test('every answer is whole, whatever happens to the nodes', async (t) => {
   t.after(() => cluster.dispose());
   if (cluster.network.kind !== 'namespaces') t.diagnostic('no network namespaces here: nothing will be cut off');
   const script = await rehearse(cluster.database, Array.from({ length: 25 }, (_, k) => 60 + ((k * 7) % 20)));
-  for (const i of [0, 1, 2]) await cluster.node(i).start();
-  await cluster.settled();
-  await until(async () => (await cluster.balancer.up()).length === 3, 'the balancer to find the nodes');
+  await cluster.begin(3);
 
   const tenant = await newTenant(cluster.db);
   const held = [];

@@ -21,8 +21,7 @@ before(async () => {
   cluster = await startCluster({ nodes: 0, network: 'loopback', balanced: false, env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: 40 } });
   script = await rehearse(cluster.database, [120]);
   [a, b, c] = [0, 1, 2].map((i) => cluster.node(i));
-  for (const node of [a, b]) await node.start();
-  await cluster.settled();
+  await cluster.begin(2);
   tenant = await newTenant(cluster.db);
 });
 after(() => cluster?.dispose());

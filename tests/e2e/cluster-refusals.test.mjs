@@ -17,7 +17,8 @@ let a;
 let b;
 let intruder;
 before(async () => {
-  cluster = await startCluster({ nodes: 2, environment: 'production', tls: true, balanced: false });
+  // On loopback a stranger can come from an address of its own: a node logs one line for an address and reason in ten seconds.
+  cluster = await startCluster({ nodes: 2, network: 'loopback', environment: 'production', tls: true, balanced: false });
   [a, b] = cluster.nodes;
   intruder = cluster.node(2);
 });
@@ -97,59 +98,70 @@ function hello({ protocol = 1, from = 99n, to = 1n, name = 'by-hand' } = {}) {
   return Buffer.concat([head, text('kgents'), text(name)]);
 }
 
-// Everything the other side says until it hangs up.
-function heard(socket) {
-  const parts = [];
-  socket.on('data', (part) => parts.push(part));
-  socket.on('error', () => {});
-  return within(new Promise((resolve) => socket.on('close', () => resolve(Buffer.concat(parts).toString('latin1')))), 'the link to be closed');
+let strangers = 200;
+const address = () => a.address.replace(/\d+$/, String(strangers++));
+
+// A stranger and what becomes of it: `{from, said, alert}`, what it is told until the other side hangs up.
+async function meet({ speaks, ...options }) {
+  const from = address();
+  const socket = tls.connect({ host: a.address, port: 4710, localAddress: from, rejectUnauthorized: false, minVersion: 'TLSv1.3', ...options });
+  let said = '';
+  let alert;
+  socket.setEncoding('latin1').on('data', (part) => (said += part));
+  socket.on('error', (error) => (alert ??= error.code));
+  if (speaks) socket.write(speaks);
+  await within(new Promise((resolve) => socket.on('close', resolve)), 'the link to be closed');
+  return { from, said, alert };
 }
 
-const dial = (options) => tls.connect({ host: a.address, port: 4710, rejectUnauthorized: false, minVersion: 'TLSv1.3', ...options });
-const own = () => ({ cert: readFileSync(intruder.tls.cert), key: readFileSync(intruder.tls.key) });
+const refusalOf = ({ from }, why) => logged(a, new RegExp(`refused a peer.*"address":"${from}".*${why}`), `the refusal of ${from}: ${why}`);
+const pair = ({ cert, key }) => ({ cert: readFileSync(cert), key: readFileSync(key) });
 
 test('an older protocol, spoken by hand with a good certificate', async () => {
-  const socket = dial(own());
-  socket.write(frame(hello({ protocol: 0 })));
-  assert.match(await heard(socket), /KGNO.*protocol 0, this node speaks 1/);
-  await logged(a, /refused a peer[^\n]*protocol 0, this node speaks 1/, 'the refusal');
+  const stranger = await meet({ ...pair(intruder.tls), speaks: frame(hello({ protocol: 0 })) });
+  assert.match(stranger.said, /KGNO.*protocol 0, this node speaks 1/);
+  await refusalOf(stranger, 'protocol 0, this node speaks 1');
 });
 
 test('a node that is not a member', async () => {
-  const socket = dial(own());
   const { node } = (await cluster.lives(a)).at(-1);
-  socket.write(frame(hello({ from: 4000000n, to: BigInt(node) })));
-  assert.match(await heard(socket), /KGNO.*4000000 is not among the members/);
-  await logged(a, /refused a peer[^\n]*4000000/, 'the refusal');
+  const stranger = await meet({ ...pair(intruder.tls), speaks: frame(hello({ from: 4000000n, to: BigInt(node) })) });
+  assert.match(stranger.said, /KGNO.*4000000 is not among the members/);
+  await refusalOf(stranger, '4000000 is not among the members');
 });
 
 test('a certificate of another authority', async () => {
   const forged = makeAuthority(cluster.directory, 'forger').issue(intruder.name, intruder.address);
-  const socket = dial({ cert: readFileSync(forged.cert), key: readFileSync(forged.key) });
-  socket.write(frame(hello()));
-  assert.doesNotMatch(await heard(socket), /KGPL/);
-  await logged(a, /refused a peer[^\n]*certificate/, 'the refusal');
+  const stranger = await meet({ ...pair(forged), speaks: frame(hello()) });
+  assert.equal(stranger.said, '');
+  assert.match(stranger.alert, /ALERT_UNKNOWN_CA/);
+  await refusalOf(stranger, 'certificate');
 });
 
 test('TLS without a client certificate', async () => {
-  const socket = dial({});
-  socket.write(frame(hello()));
-  assert.doesNotMatch(await heard(socket), /KGPL/);
-  await logged(a, /refused a peer[^\n]*did not return a certificate/, 'the refusal');
+  const stranger = await meet({ speaks: frame(hello()) });
+  assert.equal(stranger.said, '');
+  assert.match(stranger.alert, /CERTIFICATE_REQUIRED/);
+  await refusalOf(stranger, 'certificate');
 });
 
 test('an older TLS', async () => {
-  const socket = dial({ ...own(), minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' });
-  assert.equal(await heard(socket), '');
-  await logged(a, /refused a peer[^\n]*(version|protocol)/, 'the refusal');
+  const stranger = await meet({ ...pair(intruder.tls), minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' });
+  assert.match(stranger.alert, /PROTOCOL_VERSION/);
+  await refusalOf(stranger, 'protocol');
 });
 
 test('noise, HTTP, and strangers who say nothing', async () => {
+  const end = (socket) => {
+    socket.on('error', () => {}).resume();
+    return within(new Promise((resolve) => socket.on('close', resolve)), 'the connection to be closed');
+  };
   for (const noise of ['GET / HTTP/1.1\r\nHost: x\r\n\r\n', '\0\0\0\0'.repeat(50), '\xff'.repeat(10000)]) {
-    const socket = connect(4710, a.address, () => socket.write(noise, 'latin1'));
-    await heard(socket);
+    const from = address();
+    const socket = connect({ host: a.address, port: 4710, localAddress: from }, () => socket.write(noise, 'latin1'));
+    await end(socket);
+    await refusalOf({ from }, '');
   }
   // A hundred that hold their connection open and never say hello: all are hung up on.
-  const silent = Array.from({ length: 100 }, () => connect(4710, a.address));
-  await Promise.all(silent.map(heard));
+  await Promise.all(Array.from({ length: 100 }, () => end(connect(4710, a.address))));
 });

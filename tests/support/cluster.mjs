@@ -153,6 +153,13 @@ class Cluster {
     return (this.nodes[index] ??= new Node(this, index));
   }
 
+  /// Starts `n` nodes at once and waits until they have settled and the balancer has found them.
+  async begin(n) {
+    await Promise.all(Array.from({ length: n }, (_, i) => this.node(i).start()));
+    await this.settled();
+    if (this.balancer) await until(async () => (await this.balancer.up()).length === n, 'the balancer to find the nodes');
+  }
+
   /// Starts one more node, or the next whose process is gone.
   async add(more) {
     const index = Array.from({ length: mostNodes }, (_, i) => i).find((i) => !this.nodes[i]?.running);
@@ -285,11 +292,7 @@ export async function startCluster({ nodes = 3, network, environment, tls, env =
       const servers = Array.from({ length: mostNodes }, (_, i) => cluster.node(i));
       cluster.balancer = await startBalancer({ address, port: 8080, servers, directory: cluster.directory });
     }
-    for (let i = 0; i < nodes; i++) await cluster.node(i).start();
-    if (nodes > 0) {
-      await cluster.settled();
-      if (balanced) await until(async () => (await cluster.balancer.up()).length === nodes, 'the balancer to find the nodes');
-    }
+    if (nodes > 0) await cluster.begin(nodes);
   } catch (error) {
     await cluster.dispose();
     throw error;
