@@ -428,6 +428,7 @@ void members::carry(const fenced& x) {
 
 void members::carry(const state_changed& x) {
   log::info("cluster", {{"state", to_string(x.state)}, {"node", machine_.self().value}});
+  publish();
   parts_.state_changed(x.state);
 }
 
