@@ -197,12 +197,11 @@ http {
   };
 }
 
-/// The model's stand-in: `tokens` tokens to every answer, `rate` a second. `stop` returns its totals.
-export async function startProvider({ core, rate, tokens }) {
-  const child = await start(binary('provider'), ['--rate', String(rate), '--tokens', String(tokens)], {
-    core,
-    ready: /^provider ready (\S+)/m,
-  });
+/// The model's stand-in: `tokens` tokens to every answer, `rate` a second; `goesOn`: it completes answers that were cut off.
+/// `stop` returns its totals.
+export async function startProvider({ core, rate, tokens, goesOn = false }) {
+  const args = ['--rate', String(rate), '--tokens', String(tokens), ...(goesOn ? ['--goes-on'] : [])];
+  const child = await start(binary('provider'), args, { core, ready: /^provider ready (\S+)/m });
   return {
     url: child.match[1],
     pid: child.pid,

@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "load/http_reader.hpp"
+
 namespace bench {
 
 class provider::acceptor final : public handler {
@@ -99,6 +101,8 @@ void provider::stream::answer(std::string_view body) {
       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
   answering_ = true;
   tokens_ = 0;
+  behind_request_ = 0;
+  for_each_stamp(body, [&](const stamp& each) { behind_request_ = each.sequence + 1; });
   ++owner_.totals_.streams;
   flush();
   if (owner_.on_answer)
@@ -169,8 +173,8 @@ pacer::pacer(unsigned rate, std::uint64_t tokens)
   }
 }
 
-void pacer::add(provider::stream& which) {
-  slots_[next_slot_++ % slots_.size()].push_back({&which, 0});
+void pacer::add(provider::stream& which, std::uint64_t first) {
+  slots_[next_slot_++ % slots_.size()].push_back({&which, first});
 }
 
 void pacer::remove(provider::stream& which) {

@@ -29,6 +29,9 @@ public:
     void finish();
     // True from the request for a streamed completion until finish().
     [[nodiscard]] bool answering() const { return answering_; }
+    // The token behind the last one in the request: where an answer that was cut off goes on. 0 if
+    // the request has none.
+    [[nodiscard]] std::uint64_t behind_request() const { return behind_request_; }
 
   private:
     void answer(std::string_view body);
@@ -42,6 +45,7 @@ public:
     bool answering_ = false;
     bool waits_for_space_ = false;
     std::uint64_t tokens_ = 0;
+    std::uint64_t behind_request_ = 0;
   };
 
   struct totals {
@@ -78,7 +82,8 @@ class pacer {
 public:
   // `rate` divides 1,000. Each answer ends after `tokens`.
   pacer(unsigned rate, std::uint64_t tokens);
-  void add(provider::stream& which);
+  // The first token is number `first`.
+  void add(provider::stream& which, std::uint64_t first = 0);
   void remove(provider::stream& which);
   // Sends what is due; after a delay the missed milliseconds are made up for at once (open loop).
   void tick();

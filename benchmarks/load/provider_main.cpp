@@ -1,5 +1,6 @@
 // provider - the stand-in model server as a program: streams `--tokens` tokens to every completion,
-// `--rate` a second. Prints its address, and its totals as JSON when it is told to stop.
+// `--rate` a second. With `--goes-on`, an answer that was asked for with its beginning goes on
+// behind that. Prints its address, and its totals as JSON when it is told to stop.
 #include <csignal>
 #include <cstdio>
 
@@ -13,7 +14,7 @@ volatile std::sig_atomic_t stopped = 0;
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bench::options options(argc, argv, "port rate tokens");
+  const bench::options options(argc, argv, "port rate tokens goes-on");
   bench::raise_descriptor_limit();
   std::signal(SIGTERM, [](int) { stopped = 1; });
   std::signal(SIGINT, [](int) { stopped = 1; });
@@ -22,7 +23,9 @@ int main(int argc, char** argv) {
   bench::provider provider(loop, port);
   bench::pacer pacer(static_cast<unsigned>(options.number("rate", 50)),
                      static_cast<std::uint64_t>(options.number("tokens", 500)));
-  provider.on_answer = [&](bench::provider::stream& which) { pacer.add(which); };
+  provider.on_answer = [&](bench::provider::stream& which) {
+    pacer.add(which, options.has("goes-on") ? which.behind_request() : 0);
+  };
   provider.on_gone = [&](bench::provider::stream& which) { pacer.remove(which); };
   loop.every_millisecond([&] { pacer.tick(); });
   std::printf("provider ready http://127.0.0.1:%u/v1\n", port);
