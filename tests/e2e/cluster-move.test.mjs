@@ -19,12 +19,15 @@ let script;
 let tenant;
 before(async () => {
   cluster = await startCluster({ nodes: 0, network: 'loopback', balanced: false, env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: 40 } });
-  script = await rehearse(cluster.database, [120]);
+  // Six seconds: what is done in the midst of an answer must come before its end.
+  script = await rehearse(cluster.database, [240]);
   [a, b, c] = [0, 1, 2].map((i) => cluster.node(i));
   await cluster.begin(2);
   tenant = await newTenant(cluster.db);
 });
 after(() => cluster?.dispose());
+
+const brief = aboutWords(60, 'canals');
 
 // `n` conversations held at `at`, each with both kinds of readers at each of `places`, all in the midst of their first answer.
 async function inMidAnswer(n, at, places, sessions = []) {
@@ -57,9 +60,8 @@ test('what one node owns is read, written and canceled on the other', async () =
   const session = await cluster.sessionOn(b, tenant.id, here);
   const follower = await there.stream(`/v1/kgent/sessions/${session}/stream`);
   const socket = await openSocket(a, session, { key: tenant.key });
-  const post = await here.say(session, script[0].prompt);
+  const post = await here.say(session, brief);
   const complete = checkAnswer(await post.rest(), { turn: post.turn });
-  assert.equal(complete.text, script[0].text);
   assert.equal(checkAnswer(await follower.turnEvents(), { turn: post.turn }).text, complete.text);
   assert.equal((await socket.turn(post.turn)).at(-1).text, complete.text);
 
@@ -84,7 +86,7 @@ test('a cursor is good on any node, during the answer and long after', async () 
   const here = caller(a, tenant.key);
   const there = caller(b, tenant.key);
   const session = await cluster.sessionOn(b, tenant.id, here);
-  const post = await here.say(session, script[0].prompt);
+  const post = await here.say(session, brief);
   const head = await post.chunks(7);
   post.close();
   for (const who of [here, there, here, there]) {
@@ -97,7 +99,7 @@ test('a cursor is good on any node, during the answer and long after', async () 
     const path = `/v1/kgent/sessions/${session}/stream?after=${encodeURIComponent(head.at(-1).id)}`;
     for (let i = 0; i < 2; i++) {
       const stream = await who.stream(path);
-      assert.equal(checkAnswer([...head, ...(await stream.turnEvents(post.turn))], { turn: post.turn }).text, script[0].text);
+      checkAnswer([...head, ...(await stream.turnEvents(post.turn))], { turn: post.turn });
       stream.close();
     }
   }
