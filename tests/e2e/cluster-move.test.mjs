@@ -157,3 +157,23 @@ test('a node that is killed: the answers of its sessions go on elsewhere', async
   assert.ok(pause < 10000, `${pause} ms without a chunk`);
   await cluster.settled();
 });
+
+test('roles: one node only serves the edge, another only hosts sessions', async () => {
+  const edge = b;
+  const host = c;
+  await Promise.all([edge.start({ KGENTS_ROLES: 'gateway' }), host.start({ KGENTS_ROLES: 'kgent' })]);
+  await cluster.settled();
+  const view = await edge.view();
+  const of = (node) => view.nodes.find(({ name, state }) => name === node.name && state === 'up');
+  assert.deepEqual([of(edge).roles, of(edge).shards], [['gateway'], 0]);
+  assert.deepEqual(of(host).roles, ['kgent']);
+  assert.ok(of(host).shards > 0);
+
+  const who = caller(edge, tenant.key);
+  const session = await cluster.sessionOn(host, tenant.id, who);
+  const post = await who.say(session, brief);
+  checkAnswer(await post.rest(), { turn: post.turn });
+  const refused = await caller(host, tenant.key).get(`/v1/kgent/sessions/${session}`);
+  assert.equal(refused.status, 503);
+  assert.equal((await host.call('GET', '/live')).status, 200);
+});

@@ -89,7 +89,9 @@ test('another cluster\'s name', () =>
 
 const frame = (payload) => Buffer.concat([Buffer.from([0, 0, 0, payload.length]), payload]);
 const text = (value) => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)]);
-function hello({ protocol = 1, from = 99n, to = 1n, name = 'by-hand' } = {}) {
+const protocolHeader = readFileSync(new URL('../../runtime/cluster/transport.hpp', import.meta.url), 'utf8');
+const current = Number(/protocol_version = (\d+)/.exec(protocolHeader)[1]);
+function hello({ protocol = current, from = 99n, to = 1n, name = 'by-hand' } = {}) {
   const head = Buffer.alloc(22);
   head.write('KGPL');
   head.writeUInt16BE(protocol, 4);
@@ -118,9 +120,10 @@ const refusalOf = ({ from }, why) => logged(a, new RegExp(`refused a peer.*"addr
 const pair = ({ cert, key }) => ({ cert: readFileSync(cert), key: readFileSync(key) });
 
 test('an older protocol, spoken by hand with a good certificate', async () => {
-  const stranger = await meet({ ...pair(intruder.tls), speaks: frame(hello({ protocol: 0 })) });
-  assert.match(stranger.said, /KGNO.*protocol 0, this node speaks 1/);
-  await refusalOf(stranger, 'protocol 0, this node speaks 1');
+  const stranger = await meet({ ...pair(intruder.tls), speaks: frame(hello({ protocol: current - 1 })) });
+  const why = `protocol ${current - 1}, this node speaks ${current}`;
+  assert.match(stranger.said, new RegExp(`KGNO.*${why}`));
+  await refusalOf(stranger, why);
 });
 
 test('a node that is not a member', async () => {
@@ -149,6 +152,26 @@ test('an older TLS', async () => {
   const stranger = await meet({ ...pair(intruder.tls), minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' });
   assert.match(stranger.alert, /PROTOCOL_VERSION/);
   await refusalOf(stranger, 'protocol');
+});
+
+test('a new certificate is used from SIGHUP on, and links stay', async () => {
+  const shown = async () => {
+    const socket = tls.connect({ host: a.address, port: 4710, rejectUnauthorized: false, ...pair(intruder.tls) });
+    socket.on('error', () => {});
+    await within(new Promise((resolve) => socket.on('secureConnect', resolve)), 'the handshake');
+    const { serialNumber } = socket.getPeerCertificate();
+    socket.destroy();
+    return serialNumber;
+  };
+  const before = await shown();
+  const { node } = (await cluster.lives(a)).at(-1);
+  cluster.authority.issue(a.name, a.address);
+  a.server.signal('SIGHUP');
+  await until(async () => (await shown()) !== before, 'the new certificate');
+  assert.deepEqual((await cluster.lives(a)).at(-1), { node, state: 'up', why: null });
+  await b.stop();
+  await b.start();
+  await cluster.settled('both to be linked with the new certificate');
 });
 
 test('noise, HTTP, and strangers who say nothing', async () => {
