@@ -113,6 +113,9 @@ void follower::hear(const stream_event& x) {
                     std::string{to_string(x.kind())} + " " + at.text() + " " + why);
   };
   last_event_id_ = at.text();
+  if (all_.how.trace)
+    all_.say("a client of session " + std::to_string(which_) + " on " + where() + " hears " +
+             std::string{to_string(x.kind())} + " " + last_event_id_);
   const bool open = !heard.empty() && !heard.back().complete;
   if (x.kind() == event_kind::turn) {
     if (open)

@@ -143,13 +143,8 @@ void mirrors::place(size_t which, mirror& m, waiting x) {
 
 /// The owner answers with the events that follow, since its log cannot be read from here.
 void mirrors::place_by_owner(size_t which, mirror& m, waiting x) {
-  home_.port->ask_there(m.owner, which, x.how, 0, [this, which, x](reply out) {
-    if (out.status == 200 && out.here.backlog.empty()) {
-      auto position = out.here.position;
-      out.here.log->read(position, out.here.backlog, 16);
-    }
-    answered(which, x, std::move(out));
-  });
+  home_.port->ask_there(m.owner, which, x.how, 0,
+                        [this, which, x](reply out) { answered(which, x, std::move(out)); });
 }
 
 void mirrors::answered(size_t which, waiting x, reply out) {

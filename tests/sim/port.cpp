@@ -10,6 +10,16 @@ constexpr sim_time look_again = 50ms;
 constexpr sim_time local_hop = 10us;
 constexpr size_t most_waiting = 2000;
 
+/// Another node cannot read our log: it gets the events. What the log holds no more must be asked
+/// for again.
+void fill_page(process& there, reply& out) {
+  if (out.status != 200 || !out.here.log || !out.here.backlog.empty())
+    return;
+  auto position = out.here.position;
+  if (!out.here.log->read(position, out.here.backlog, 16) && !there.all.broken("page-of-the-past"))
+    out = {503, {}};
+}
+
 }  // namespace
 
 void port::ask(size_t which, question what, std::function<void(reply)> done, int forwards) {
@@ -84,16 +94,16 @@ void port::ask_there(node_id owner, size_t which, question what, int forwards,
                                                                         node_id from) {
         there.port->ask(
             which, what,
-            [&there, &asker, from, number](reply out) {
-              there.all.net.send(there, from,
-                                 [number, out = std::move(out)](process& here, node_id) mutable {
-                                   const auto at = here.port->questions_.find(number);
-                                   if (at == here.port->questions_.end())
-                                     return;
-                                   const auto done = std::move(at->second.done);
-                                   here.port->questions_.erase(at);
-                                   done(out);
-                                 });
+            [&there, from, number](reply out) {
+              // The answer comes to the thread that talks to other nodes, and the log goes on
+              // meanwhile.
+              there.after(local_hop, [&there, from, number, out = std::move(out)]() mutable {
+                fill_page(there, out);
+                there.all.net.send(there, from,
+                                   [number, out = std::move(out)](process& here, node_id) mutable {
+                                     here.port->heard(number, std::move(out));
+                                   });
+              });
             },
             forwards);
       });
@@ -103,6 +113,15 @@ void port::ask_there(node_id owner, size_t which, question what, int forwards,
   }
   questions_.emplace(number, remote_question{owner, std::move(done)});
   home_.after(2 * entity_deadline, [this, number] { questions_.erase(number); });
+}
+
+void port::heard(uint64_t number, reply out) {
+  const auto at = questions_.find(number);
+  if (at == questions_.end())
+    return;
+  const auto done = std::move(at->second.done);
+  questions_.erase(at);
+  done(std::move(out));
 }
 
 void port::link_down(node_id peer) {

@@ -52,6 +52,7 @@ private:
   void lost(uint64_t ticket, bool moved);
   void fail(uint64_t ticket, int status);
   void release(asked& x);
+  void heard(uint64_t number, reply out);
 
   process& home_;
   std::map<uint64_t, asked> waiting_;

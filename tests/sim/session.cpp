@@ -282,6 +282,10 @@ void session::show_durable_part() {
 void session::grant() {
   if (!running_ || running_->finished || !running_->worker || running_->credit >= credit_chunks)
     return;
+  // Once it was told to hold, what it is granted could reach it behind its next home's words, and
+  // be lost.
+  if (running_->hold_sent && !home_.all.broken("grant-while-held"))
+    return;
   running_->worker->credit(credit_chunks - running_->credit);
   running_->credit = credit_chunks;
 }
@@ -464,6 +468,7 @@ void session::stay() {
   if (running_ && running_->worker && std::exchange(running_->hold_sent, false)) {
     running_->held = false;
     running_->worker->resume();
+    grant();
   }
   run_next();
 }

@@ -106,6 +106,7 @@ std::shared_ptr<turn_handle> turns::start(const std::shared_ptr<session>& whose,
   x->total = total;
   x->home = whose;
   calls_[turn] = x;
+  say("is made", turn);
   return std::make_shared<local>(*this, x);
 }
 
@@ -149,7 +150,14 @@ void turns::tell(call& x, std::function<void(session&)> word) {
   });
 }
 
+void turns::say(const char* what, turn_id turn) const {
+  if (home_.all.how.trace)
+    home_.all.say(home_.name() + ": turn " + std::to_string(turn.value.bytes[8]) + " of session " +
+                  std::to_string(turn.value.bytes[0] - 1) + " " + what);
+}
+
 void turns::hold(call& x) {
+  say("is held", x.turn);
   x.held = true;
   const auto round = ++x.holds;
   tell(x, [turn = x.turn, epoch = x.epoch](session& s) { s.turn_held(turn, epoch); });
@@ -160,6 +168,7 @@ void turns::hold(call& x) {
 }
 
 void turns::go_home(call& x) {
+  say("has a home", x.turn);
   x.held = false;
   if (!x.pending.empty())
     tell(x, [turn = x.turn, epoch = x.epoch, texts = std::exchange(x.pending, {})](session& s) {
@@ -170,6 +179,7 @@ void turns::go_home(call& x) {
 }
 
 void turns::end(call& x) {
+  say("makes no more", x.turn);
   x.over = true;
   const auto turn = x.turn;
   const bool finished = x.finished;
@@ -242,6 +252,7 @@ void turns::gone(node_id from, turn_id turn) {
   const auto at = stand_ins_.find(turn);
   if (at == stand_ins_.end() || at->second->peer != from)
     return;
+  say("is lost with another node", turn);
   const auto x = at->second;
   stand_ins_.erase(at);
   x->over = true;

@@ -59,6 +59,7 @@ private:
   void on_order(node_id from, turn_id turn, const std::function<void(call&, turns&)>& order);
   void on_word(node_id from, turn_id turn, const std::function<void(session&)>& word);
   void gone(node_id from, turn_id turn);
+  void say(const char* what, turn_id turn) const;
   void hold(call& x);
   void go_home(call& x);
   void next_chunk(const std::shared_ptr<call>& x);
