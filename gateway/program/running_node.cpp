@@ -20,6 +20,7 @@
 #include "runtime/limits.hpp"
 #include "runtime/log_writer.hpp"
 #include "runtime/telemetry/log.hpp"
+#include "sql/listener.hpp"
 #include "sql/migrate.hpp"
 
 namespace kgents::gateway {
@@ -94,6 +95,9 @@ http::server_options server_for(const runtime::settings& config) {
 /// How often the database is looked at for /ready (operations.md section 1: cached 2 s).
 constexpr auto probe_every = std::chrono::seconds{1};
 constexpr auto probe_deadline = std::chrono::seconds{1};
+
+/// How long the connection that LISTENs may take to come about before the log says so.
+constexpr auto listen_within = std::chrono::seconds{10};
 
 /// How long actors get to end at a shutdown before the process leaves them.
 constexpr auto end_within = std::chrono::seconds{5};
@@ -307,6 +311,43 @@ private:
     members_ = caf::actor_cast<runtime::cluster::members*>(handle);
     members_handle_ = handle;
     mesh_.start(ports_[threads_.size()], members_->handlers());
+    if (!config_.cluster_host.empty())
+      hear_changes();
+  }
+
+  /// The database tells of changes as they happen. What is not heard (it was out of reach, or a
+  /// pooler is in between) is seen a heartbeat later.
+  void hear_changes() {
+    sql::listener_options options;
+    options.url = config_.control_url.reveal();
+    options.channel = sql::cluster_channel;
+    sql::listener_events events;
+    events.listening = [this] {
+      hears_changes_ = true;
+      members_->poke();
+    };
+    events.notified = [this](std::string_view) { members_->poke(); };
+    changes_ = std::make_unique<sql::listener>(sql_thread_.context(), std::move(options),
+                                               std::move(events));
+    listen_by_ = std::chrono::steady_clock::now() + listen_within;
+  }
+
+  /// Once: a node that cannot LISTEN works, but learns late.
+  void check_hearing() {
+    if (!listen_by_ || (!hears_changes_ && std::chrono::steady_clock::now() < *listen_by_))
+      return;
+    listen_by_.reset();
+    if (!hears_changes_)
+      log::warn("cannot LISTEN on DATABASE_CONTROL_URL; changes of the cluster are seen by "
+                "polling only");
+  }
+
+  /// The table of shards per node, when it has stayed the same for a second.
+  void log_shards() {
+    const auto now = members_->status();
+    const auto before = std::exchange(shards_version_, now->view.version);
+    if (now->in_transit == 0 && before == now->view.version)
+      shard_log_.look(now->view);
   }
 
   cluster_control operators_view() {
@@ -337,6 +378,7 @@ private:
 
   /// Our shards are free at once, instead of when our silence is noticed.
   void leave_cluster() {
+    changes_.reset();
     if (const auto self = members_->self()) {
       std::promise<void> left;
       auto query = sql::cluster::leave(self);
@@ -458,7 +500,8 @@ private:
       probe_database();
       look_after_streams();
       check_keys();
-      shard_log_.look(members_->status()->view);
+      check_hearing();
+      log_shards();
     });
   }
 
@@ -541,6 +584,10 @@ private:
   live_keys streams_;
   cluster_control cluster_;
   runtime::cluster::shard_log shard_log_;
+  std::unique_ptr<sql::listener> changes_;
+  uint64_t shards_version_ = 0;  // this and the next two: on the SQL thread
+  bool hears_changes_ = false;
+  std::optional<std::chrono::steady_clock::time_point> listen_by_;
   node node_;
   application application_;
   http::server server_;
