@@ -28,7 +28,7 @@ json::object node_json(const cluster_report::node& x) {
     roles.emplace_back(role);
   return {{"id", x.id.value},
           {"name", x.name},
-          {"address", x.address.empty() ? json::value{} : json::value{x.address}},
+          {"address", x.address.empty() ? json::value{} : json::value(x.address)},
           {"roles", std::move(roles)},
           {"state", to_string(x.state)},
           {"shards", x.shards},
