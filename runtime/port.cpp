@@ -26,6 +26,13 @@ caf::behavior port::make_behavior() {
   return {[](caf::unit_t) {}};
 }
 
+/// Questions hold permits of the region, which this actor may outlive.
+void port::on_exit() {
+  sweeper_.disarm();
+  waker_.disarm();
+  waiting_.clear();
+}
+
 refusal port::refused(admission_refusal why) {
   switch (why) {
     case admission_refusal::entity:
@@ -57,12 +64,35 @@ void port::begin(std::unique_ptr<asked> what) {
   deadlines_.emplace_back(what->deadline, ticket);
   if (!sweeper_.armed())
     unit()->thread().wheel().arm(sweeper_, deadline_);
+  if (what->patient && attaching_ >= limits::attaching) {
+    waiting_.emplace(ticket, std::move(what));
+    patient_.push_back(ticket);
+    return;
+  }
+  what->begun = true;
+  attaching_ += what->patient ? 1 : 0;
   const bool behind_others = !parked_.empty() && parked_entities_.contains(what->to);
   waiting_.emplace(ticket, std::move(what));
   if (behind_others)
     park(ticket);
   else
     attempt(ticket);
+}
+
+void port::ended(const asked& x) {
+  if (!x.patient || !x.begun)
+    return;
+  --attaching_;
+  while (!patient_.empty() && attaching_ < limits::attaching) {
+    const auto next = patient_.front();
+    patient_.pop_front();
+    const auto at = waiting_.find(next);
+    if (at == waiting_.end())
+      continue;  // its time was up
+    at->second->begun = true;
+    ++attaching_;
+    attempt(next);
+  }
 }
 
 void port::attempt(uint64_t ticket) {
@@ -134,6 +164,7 @@ void port::fail(uint64_t ticket, refusal why) {
   const auto keep = std::move(at->second);
   waiting_.erase(at);
   keep->permit = {};
+  const ending guard{*this, *keep};
   keep->fail(std::move(why));
 }
 

@@ -10,6 +10,7 @@
 #include "protocol/messages.hpp"
 #include "runtime/cluster/codec.hpp"
 #include "runtime/cluster/remote.hpp"
+#include "runtime/handover.hpp"
 #include "runtime/limits.hpp"
 #include "runtime/pinned_actor.hpp"
 #include "runtime/region.hpp"
@@ -34,6 +35,7 @@ public:
 
   const char* name() const override { return "port"; }
   caf::behavior make_behavior() override;
+  void on_exit() override;
 
   /// On this thread. `T` is what `answer<T>` holds. `forwards`: how many nodes may be asked beyond
   /// this one; a request of another node's port may be passed on once.
@@ -74,6 +76,8 @@ private:
     const uint8_t forwards;
     bool may_leave = false;   // its message can be sent to another node
     bool repeatable = false;  // it may be asked again when nobody knows whether it was done
+    bool patient = false;     // others go first when there are many
+    bool begun = false;
     lease_epoch epoch = 0;    // of the lease it was last asked under, here
     region::permit permit;
     timer_wheel::clock::time_point deadline{};
@@ -93,12 +97,13 @@ private:
         : expecting<T>{x, n, std::move(d)}, message{std::move(m)} {
       this->may_leave = cluster::wire_tag<Message>::value != 0;
       this->repeatable = cluster::is_repeatable(message);
+      this->patient = std::is_same_v<Message, attach_reader>;
     }
 
     void here(port& p, uint64_t ticket, const caf::actor& target) override {
       p.request(target, caf::infinite, message)
           .then([&p, ticket](answer<T>& x) { p.template answered<T>(ticket, std::move(x)); },
-                [&p, ticket](const caf::error&) { p.lost(ticket, false); });
+                [&p, ticket](const caf::error& why) { p.lost(ticket, why == fenced_error()); });
     }
 
     void there(port& p, uint64_t ticket, node_id owner) override {
@@ -137,6 +142,7 @@ private:
       return;
     const auto keep = std::move(at->second);
     waiting_.erase(at);
+    const ending guard{*this, *keep};
     // A ticket's answers have the type of its question.
     static_cast<expecting<T>&>(*keep).done(std::move(x));
   }
@@ -159,7 +165,15 @@ private:
     };
   }
 
+  /// At the end of a question the next patient one begins.
+  struct ending {
+    port& self;
+    const asked& x;
+    ~ending() { self.ended(x); }
+  };
+
   static refusal refused(admission_refusal why);
+  void ended(const asked& x);
   void begin(std::unique_ptr<asked> what);
   void attempt(uint64_t ticket);
   void park(uint64_t ticket);
@@ -176,6 +190,8 @@ private:
   std::deque<std::pair<timer_wheel::clock::time_point, uint64_t>> deadlines_;
   std::set<uint64_t> parked_;  // in the order they were asked
   std::unordered_map<entity_id, uint32_t> parked_entities_;
+  std::deque<uint64_t> patient_;  // not begun yet
+  size_t attaching_ = 0;          // patient ones that have begun
   wheel_timer sweeper_;
   wheel_timer waker_;
   uint64_t next_ = 0;

@@ -63,7 +63,11 @@ void feeds::placed(key which, std::optional<refusal> no) {
 }
 
 void feeds::ended(key which, refusal why) {
-  links_.send(which.first, to_bytes(feed_closed_frame{which.second, std::move(why)}));
+  const auto where = entities_.route_of(feeds_.at(which).session);
+  feed_closed_frame out{which.second, std::move(why), {}, where.epoch};
+  if (where.where == route::kind::there)
+    out.owner = where.owner;
+  links_.send(which.first, to_bytes(out));
   close(which.first, which.second);
 }
 

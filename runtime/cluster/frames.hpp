@@ -135,11 +135,13 @@ struct feed_closed_frame {
   static constexpr auto kind = frame_kind::feed_closed;
   uint64_t feed = 0;
   refusal why;  ///< status 421: the session has moved; 404: there is none (any more)
+  node_id owner;  ///< where to, if that is known
+  lease_epoch lease = 0;
 };
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, feed_closed_frame& x) {
-  return f(x.feed, x.why);
+  return f(x.feed, x.why, x.owner, x.lease);
 }
 
 struct close_feed_frame {

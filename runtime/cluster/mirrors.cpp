@@ -56,11 +56,16 @@ void mirrors::open(mirror& m) {
     release(std::exchange(m.readers, {}), remote_outcome::lost);
     return;
   }
-  m.owner = where.owner;
+  open(m, where.owner, where.epoch);
+}
+
+void mirrors::open(mirror& m, node_id owner, lease_epoch lease) {
+  m.owner = owner;
   m.feed = ++next_;
-  m.lease = where.epoch;
+  m.lease = lease;
   by_feed_[m.feed] = m.log->session();
-  links_.send(m.owner, to_bytes(open_feed_frame{m.feed, m.log->session(), m.log->last_place()}));
+  m.from = m.log->last_place();
+  links_.send(m.owner, to_bytes(open_feed_frame{m.feed, m.log->session(), m.from}));
 }
 
 void mirrors::drop_feed(mirror& m) {
@@ -87,6 +92,13 @@ void mirrors::opened(node_id from, const feed_opened_frame& x) {
   if (x.lease < known || !m->log->begin(x.lease, {}, session_log::start::behind)) {
     links_.send(from, to_bytes(close_feed_frame{x.feed}));
     drop_feed(*m);
+    return;
+  }
+  if (m->log->last_place() != m->from) {
+    // Until now the session's actor of before may have shown more than we had when we asked.
+    links_.send(from, to_bytes(close_feed_frame{x.feed}));
+    drop_feed(*m);
+    open(*m);
     return;
   }
   m->lease = x.lease;
@@ -118,19 +130,24 @@ void mirrors::closed(node_id from, const feed_closed_frame& x) {
   auto* m = fed_by(from, x.feed);
   if (m == nullptr)
     return;
-  const bool was_open = m->open;
   auto readers = std::exchange(m->readers, {});
   drop_feed(*m);
+  // The old owner knows where it went before we have read it.
+  const bool ahead = x.lease > m->lease && x.owner && links_.linked(x.owner);
+  if (x.why.status == port::status_not_here && ahead) {
+    m->readers = std::move(readers);
+    open(*m, x.owner, x.lease);
+    return;
+  }
   if (x.why.status != 404) {
     release(std::move(readers), remote_outcome::not_here);
     return;  // moved, or its database is away: opened again by the next tick, or by those readers
   }
   for (auto& r : readers)
     r.done(remote_outcome::answered, x.why);
-  if (was_open) {  // removed while it was followed
-    m->log->close();
-    hubs_.notify(m->log);
-  }
+  // Removed, maybe while it moved: whoever follows it ends.
+  m->log->close();
+  hubs_.notify(m->log);
   const auto session = m->log->session();
   mirrors_.erase(session);
 }
@@ -212,8 +229,8 @@ void mirrors::routes_changed() {
     const auto where = entities_.route_of(session);
     if (where.where == route::kind::here)
       here.push_back(session);
-    else if (m.owner && (where.where != route::kind::there || where.owner != m.owner ||
-                         where.epoch > m.lease)) {
+    else if (m.owner && (where.epoch > m.lease ||
+                         (where.epoch == m.lease && where.owner != m.owner))) {
       links_.send(m.owner, to_bytes(close_feed_frame{m.feed}));
       drop_feed(m);
       open(m);
@@ -236,10 +253,10 @@ void mirrors::routes_changed() {
       auto& m = of(log->session());
       if (!m.owner)
         open(m);
-    } else if (where.where == route::kind::here && log->lease() < where.epoch) {
-      // Ours since now: whoever follows it finds its place with the session's actor.
-      if (log->begin(where.epoch, {}, session_log::start::anywhere))
-        hubs_.notify(log);
+    } else if (where.where == route::kind::here && log->outdate(where.epoch)) {
+      // Ours since now: whoever follows it finds its place with the session's actor, unless that
+      // has begun already.
+      hubs_.notify(log);
     }
   }
 }

@@ -55,6 +55,7 @@ private:
     log_ptr log;
     node_id owner;      // of the feed; nobody: there is none
     uint64_t feed = 0;  // its number
+    std::optional<cursor> from;  // the last event that the log had when it was asked for
     lease_epoch lease = 0;
     bool open = false;
     std::vector<waiting> readers;  // until it is open
@@ -63,6 +64,7 @@ private:
 
   mirror& of(const entity_id& session);
   void open(mirror& m);
+  void open(mirror& m, node_id owner, lease_epoch lease);
   void place(mirror& m, waiting x);
   void place_by_owner(mirror& m, waiting x);
   void answered(const entity_id& session, waiting x, remote_outcome how, answer<placed> out);
