@@ -83,6 +83,8 @@ void port::ended(const asked& x) {
   if (!x.patient || !x.begun)
     return;
   --attaching_;
+  if (std::exchange(beginning_, true))
+    return;  // one that is refused at once ends within the loop below
   while (!patient_.empty() && attaching_ < limits::attaching) {
     const auto next = patient_.front();
     patient_.pop_front();
@@ -93,6 +95,7 @@ void port::ended(const asked& x) {
     ++attaching_;
     attempt(next);
   }
+  beginning_ = false;
 }
 
 void port::attempt(uint64_t ticket) {
@@ -173,7 +176,7 @@ void port::entity_lost(const entity_id& id, bool moved) {
                     [this, id, moved, keep = caf::strong_actor_ptr{ctrl()}] {
                       std::set<uint64_t> theirs;
                       for (const auto& [ticket, x] : waiting_)
-                        if (x->to == id && !parked_.contains(ticket))
+                        if (x->to == id && !parked_.contains(ticket) && (x->begun || !x->patient))
                           theirs.insert(ticket);
                       for (auto ticket : theirs)
                         lost(ticket, moved);

@@ -192,6 +192,7 @@ private:
   std::unordered_map<entity_id, uint32_t> parked_entities_;
   std::deque<uint64_t> patient_;  // not begun yet
   size_t attaching_ = 0;          // patient ones that have begun
+  bool beginning_ = false;
   wheel_timer sweeper_;
   wheel_timer waker_;
   uint64_t next_ = 0;
