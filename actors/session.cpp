@@ -74,8 +74,9 @@ caf::behavior session::make_behavior() {
       [this](runtime::stay_on_node) { stay(); },
       [this](leave_check) { try_to_leave(); },
       [this](const runtime::turn_held& x) {
-        if (running_ && running_->id == x.turn && running_->epoch == x.epoch)
-          running_->held = true;
+        if (running_ && running_->id == x.turn && running_->epoch == x.epoch &&
+            running_->holds_open > 0)
+          --running_->holds_open;
       },
       [this](turn_chunks& x) { chunks_arrived(x); },
       [this](turn_finished& x) {
@@ -84,10 +85,11 @@ caf::behavior session::make_behavior() {
       },
       [this](runtime::log_committed) {
         // More may have come since: credit is for what nobody has yet to write.
-        if (!log_->want_commit())
+        if (!log_->want_commit()) {
           grant();
-        if (running_ && running_->reclaim)
-          reclaim();
+          if (running_ && running_->reclaim)
+            reclaim();
+        }
         end_running();
       },
       [this](const runtime::log_refused& x) {

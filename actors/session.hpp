@@ -102,8 +102,8 @@ private:
     size_t inherited = 0;  ///< chunks that an earlier activation made and this one goes on from
     caf::actor worker;     ///< the model call, if there is one
     node_id worker_node;   ///< where it runs, if not here
-    bool hold_sent = false;
-    bool held = false;  ///< it sends nothing until its session has moved
+    bool hold_sent = false;   ///< it shall send nothing until its session has moved
+    uint32_t holds_open = 0;  ///< holds that it has not answered; also of a leave that was undone
     bool reclaim = false;  ///< it is lost with its node: to be taken up when all is committed
     uint32_t credit = 0;   ///< chunks it may still send
     uint32_t prompt_words = 0;  ///< what a canceled one is charged for its prompt
@@ -150,6 +150,7 @@ private:
   void begin(const send_message& ask, promise<accepted> out);
   void release_permit();
   void begun(const send_message& ask, promise<accepted> out, sql::begun_turn x);
+  [[nodiscard]] bool knows(turn_id turn) const;
   void take_over(std::vector<sql::unfinished_turn> found);
   void look_again_later();
   void look_again();

@@ -107,6 +107,9 @@ void session::begun(const send_message& ask, promise<accepted> out, sql::begun_t
                      1, "session_busy"});
     case kind::joined:
       out.deliver(answer{accepted{x.turn, x.message, x.epoch, true}});
+      // Stored for an activation that is gone, after this one had read what is unfinished.
+      if (!sql::ended(x.status) && !knows(x.turn) && !looking_)
+        look_again();
       return;
     case kind::started:
     case kind::queued:
@@ -151,17 +154,17 @@ session::turn_state session::stored(sql::unfinished_turn& x) {
   return out;
 }
 
+bool session::knows(turn_id turn) const {
+  const auto same = [&](const turn_state& x) { return x.id == turn; };
+  return (running_ && same(*running_)) || std::any_of(waiting_.begin(), waiting_.end(), same);
+}
+
 /// Turns that are stored and that nobody here works on: after an activation, or when the outcome of
 /// storing one is unknown.
 void session::take_over(std::vector<sql::unfinished_turn> found) {
-  for (auto& x : found) {
-    const auto same = [&](const turn_state& y) { return y.id == x.id; };
-    if ((running_ && same(*running_)) || std::any_of(waiting_.begin(), waiting_.end(), same))
-      continue;
-    if (adopt(x))
-      continue;
-    waiting_.push_back(stored(x));
-  }
+  for (auto& x : found)
+    if (!knows(x.id) && !adopt(x))
+      waiting_.push_back(stored(x));
   if (permit_ == nullptr && (running_ || !waiting_.empty()))
     permit_ = services_->turn_permit(id_.tenant, {});  // counted if it can be; it runs in any case
   run_next();
@@ -173,6 +176,7 @@ void session::look_again_later() {
 }
 
 void session::look_again() {
+  looking_ = true;
   auto query = sql::turns::unfinished_of(id_.tenant, key());
   runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
     auto* found = std::get_if<0>(&out);
@@ -186,7 +190,8 @@ void session::look_again() {
 }
 
 void session::run_next() {
-  if (running_ || claiming_ || waiting_.empty() || leaving_)
+  // A canceled one only ends: that is done before the session leaves, since nobody else knows of it.
+  if (running_ || claiming_ || waiting_.empty() || (leaving_ && !waiting_.front().cancel))
     return;
   claiming_ = true;
   auto query = under_lease(sql::turns::claim(id_.tenant, waiting_.front().id));

@@ -26,14 +26,22 @@ bool session::quiet() {
   if (phase_ == phase::loading || beginning_ || !beginnings_.empty() || claiming_ || looking_ ||
       replays_ > 0 || !cancelers_.empty() || !when_running_.empty() || !later_.empty())
     return false;
+  if (!running_ && !waiting_.empty() && waiting_.front().cancel) {
+    run_next();
+    return false;
+  }
   if (!running_)
     return true;
   auto& turn = *running_;
   if (!turn.worker || turn.finished || turn.reclaim)
     return false;  // about to ask the model, or to end
-  if (!std::exchange(turn.hold_sent, true))
+  if (!std::exchange(turn.hold_sent, true)) {
     send(turn.worker, runtime::turn_hold{});
-  return turn.held && log_->all_committed();
+    ++turn.holds_open;
+  }
+  // Each hold is answered, in order: an answer to an earlier one says nothing of what was sent
+  // since.
+  return turn.holds_open == 0 && log_->all_committed();
 }
 
 void session::try_to_leave() {
@@ -71,10 +79,8 @@ void session::stay() {
     return;
   leaving_->deliver(caf::make_error(caf::sec::request_timeout));
   leaving_.reset();
-  if (running_ && running_->worker && std::exchange(running_->hold_sent, false)) {
-    running_->held = false;
+  if (running_ && running_->worker && std::exchange(running_->hold_sent, false))
     send(running_->worker, runtime::turn_home{caf::actor_cast<caf::actor>(this)});
-  }
   run_next();
 }
 
@@ -124,7 +130,8 @@ void session::worker_lost() {
 void session::reclaim() {
   auto turn = std::move(*running_);
   running_.reset();
-  turn.reclaim = turn.held = turn.hold_sent = false;
+  turn.reclaim = turn.hold_sent = false;
+  turn.holds_open = 0;
   turn.worker_node = {};
   turn.credit = 0;
   turn.prompt_words = 0;

@@ -193,6 +193,7 @@ void session::grant() {
 void session::finish(turn_finished x) {
   auto& turn = *running_;
   turn.finished = std::move(x);
+  turn.reclaim = false;  // canceled meanwhile: nobody makes the rest of it
   if (turn.worker) {
     demonitor(turn.worker);
     send_exit(turn.worker, caf::exit_reason::user_shutdown);

@@ -22,17 +22,31 @@ bool session_log::begin(lease_epoch lease, caf::actor_addr owner, start where) {
   if (lease < lease_)
     return false;
   forget_uncommitted();
-  if (where == start::anywhere && lease_ != 0 && lease != lease_) {
-    // Another owner may have gone on meanwhile: no position of before means anything now.
-    base_ += events_.size() + 1;
-    boost::container::deque<event_ptr>{}.swap(events_);
-    bytes_ = 0;
-    shown_ = committed_ = taken_ = base_;
-    anchor_.reset();
-  }
+  if (where == start::anywhere && lease_ != 0 && lease != lease_)
+    forget_all();  // another owner may have gone on meanwhile
   lease_ = lease;
   owner_ = std::move(owner);
   return true;
+}
+
+bool session_log::outdate(lease_epoch lease) {
+  std::lock_guard guard{mutex_};
+  if (lease <= lease_)
+    return false;
+  forget_uncommitted();
+  forget_all();
+  lease_ = lease;
+  owner_ = {};
+  return true;
+}
+
+/// No position of before means anything from now on.
+void session_log::forget_all() {
+  base_ += events_.size() + 1;
+  boost::container::deque<event_ptr>{}.swap(events_);
+  bytes_ = 0;
+  shown_ = committed_ = taken_ = base_;
+  anchor_.reset();
 }
 
 lease_epoch session_log::lease() const {
@@ -117,6 +131,9 @@ std::optional<uint64_t> session_log::behind(const cursor& place) const {
         break;
       continue;
     }
+    // What the place follows was said anew, maybe otherwise (durability `memory`).
+    if (events_[i]->kind() == event_kind::gap && at.epoch > place.epoch && at.index < place.index)
+      return std::nullopt;
     if (!found && at.index > place.index + 1)
       return std::nullopt;  // some of what follows is held no more
     // The final event shares no index with a chunk: a turn of n chunks ends with index n.

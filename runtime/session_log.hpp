@@ -56,6 +56,10 @@ public:
   /// Makes the caller the writer under this lease; what was not committed is forgotten. False when
   /// somebody writes under a newer one. `owner` hears of commits and refusals; may be null.
   bool begin(lease_epoch lease, caf::actor_addr owner, start where);
+  /// The session is to live here, under that lease, after it lived elsewhere: what is held is
+  /// forgotten, so that every reader asks its actor for its place. False when somebody writes under
+  /// this lease (or a newer one) already.
+  bool outdate(lease_epoch lease);
   /// Appends a chunk that waits for its commit (or not, when `show_now`).
   void append_chunk(event_ptr event, bool show_now, lease_epoch lease);
   /// Appends what is durable already. Everything before it must be shown.
@@ -131,6 +135,7 @@ public:
 private:
   void count_uncommitted(size_t now);
   void forget_uncommitted();
+  void forget_all();
   [[nodiscard]] const cursor* last_shown() const;
 
   const entity_id session_;

@@ -98,7 +98,8 @@ void session_reader::placed(attached here) {
   if (last_) {
     anchor_ = last_;
   } else if (live_) {
-    anchor_ = log_->place_before(position_);
+    // From now on it has a place, also when it hears nothing before its log is begun anew.
+    last_ = anchor_ = log_->place_before(position_);
   } else {
     anchor_ = backlog_.front()->place();
     --anchor_->index;

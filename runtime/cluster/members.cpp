@@ -22,6 +22,21 @@ constexpr auto tick_every = std::chrono::milliseconds{100};
 /// does not keep the next from being tried.
 constexpr auto query_deadline = std::chrono::milliseconds{1500};
 
+/// Sessions that could not be activated (the database was out of reach, say) are tried again every
+/// so many ticks.
+constexpr uint64_t activate_again_ticks = 3;
+
+std::bitset<shard_count> set_of(const std::vector<shard_id>& shards) {
+  std::bitset<shard_count> out;
+  for (const auto x : shards)
+    out.set(x.value);
+  return out;
+}
+
+bool contains(const std::bitset<shard_count>& shards, const entity_id& x) {
+  return shards[shard_of(x).value];
+}
+
 local_time monotonic_now() {
   return std::chrono::duration_cast<local_time>(clock::now().time_since_epoch());
 }
@@ -43,12 +58,18 @@ std::optional<moving_turn> arrivals::take(const entity_id& session) {
   return out;
 }
 
-void arrivals::forget(const std::vector<shard_id>& shards) {
-  std::bitset<shard_count> gone;
-  for (const auto x : shards)
-    gone.set(x.value);
+std::vector<moving_turn> arrivals::take(const std::vector<shard_id>& shards) {
+  const auto gone = set_of(shards);
+  std::vector<moving_turn> out;
   std::lock_guard guard{mutex_};
-  std::erase_if(turns_, [&](const auto& x) { return gone[shard_of(x.first).value]; });
+  for (auto i = turns_.begin(); i != turns_.end();)
+    if (contains(gone, i->first)) {
+      out.push_back(i->second);
+      i = turns_.erase(i);
+    } else {
+      ++i;
+    }
+  return out;
 }
 
 members::members(caf::actor_config& config, io_unit* unit, identity who, timing numbers, parts with)
@@ -105,6 +126,8 @@ void members::tick() {
     recover();
   if (++ticks_ % 10 == 0)
     publish();
+  if (ticks_ % activate_again_ticks == 0)
+    activate_again();
   unit()->thread().wheel().arm(timer_, tick_every);
 }
 
@@ -259,17 +282,19 @@ void members::carry(const take_leases& x) {
 }
 
 void members::carry(const own_shards& x) {
-  if (!x.recover)
-    return;  // the snapshots' sessions are activated by who brought them
+  // Also those that came with snapshots: a snapshot tells of running turns, and there may be some
+  // that only wait, or that an owner in between had no time to take up.
   for (const auto& [shard, epoch] : x.shards)
     to_recover_.push_back(shard);
-  if (lost_at_ && clock::now() - *lost_at_ < std::chrono::seconds{30})
-    parts_.probe.failed_over(std::chrono::duration<double>(clock::now() - *lost_at_).count());
-  lost_at_.reset();
+  if (x.recover) {
+    if (lost_at_ && clock::now() - *lost_at_ < std::chrono::seconds{30})
+      parts_.probe.failed_over(std::chrono::duration<double>(clock::now() - *lost_at_).count());
+    lost_at_.reset();
+  }
   recover();
 }
 
-/// Sessions whose answers were being made on a node that is gone go on here.
+/// Sessions with unfinished answers go on here.
 void members::recover() {
   if (std::exchange(recovering_, true))
     return;
@@ -282,13 +307,11 @@ void members::recover() {
             to_recover_.insert(to_recover_.end(), shards.begin(), shards.end());
             return;  // with the next tick
           }
-          std::bitset<shard_count> ours;
-          for (const auto x : shards)
-            ours.set(x.value);
+          const auto ours = set_of(shards);
           size_t count = 0;
           for (const auto& x : *found) {
             const auto session = session_entity(x.tenant, x.session);
-            if (!ours[shard_of(session).value])
+            if (!contains(ours, session))
               continue;
             ++count;
             activate(session);
@@ -298,11 +321,20 @@ void members::recover() {
         });
 }
 
-/// Whatever it answers: it is in memory then.
+/// It is in memory when it has answered, unless it or the node refused.
 void members::activate(const entity_id& session) {
   const auto here = unit()->thread().index();
   (*parts_.ports)[here].ask<session_view>(session, get_session{},
-                                          [](const answer<session_view>&) {});
+                                          [this, session](const answer<session_view>& out) {
+                                            if (out.wrong.status >= 500)
+                                              to_activate_.insert(session);
+                                          });
+}
+
+void members::activate_again() {
+  for (const auto& x : std::exchange(to_activate_, {}))
+    if (parts_.routes->of(shard_of(x)).where == route::kind::here)
+      activate(x);
 }
 
 void members::go_on_here(const std::vector<moving_turn>& turns) {
@@ -314,9 +346,16 @@ void members::go_on_here(const std::vector<moving_turn>& turns) {
 void members::carry(const release_shards& x) {
   auto& out = departures_[x.hand_off];
   out.began = clock::now();
+  out.shards = x.shards;
   for (auto& [session, actor] : parts_.entities->of(x.shards))
     out.staying.emplace(session, actor);
   out.sessions = out.staying.size();
+  // Turns that have only just come: their sessions have not been activated, or take them yet.
+  for (const auto& turn : parts_.arrivals->take(x.shards))
+    if (out.staying.contains(turn.session))
+      parts_.arrivals->add(turn);
+    else
+      out.turns.push_back(turn);
   if (out.staying.empty()) {
     released(x.hand_off);
     return;
@@ -336,7 +375,7 @@ void members::left(uint64_t hand_off, const entity_id& session, const departed& 
   const auto at = departures_.find(hand_off);
   if (at == departures_.end()) {
     // The hand-off was given up meanwhile, and this one left nevertheless.
-    if (x.has_turn) {
+    if (x.has_turn && parts_.routes->of(shard_of(session)).where == route::kind::here) {
       parts_.arrivals->add(x.turn);
       go_on_here({x.turn});
     }
@@ -373,37 +412,59 @@ void members::carry(const send_snapshots& x) {
   const auto at = departures_.find(x.hand_off);
   if (at == departures_.end())
     return;
-  std::bitset<shard_count> moved;
-  for (const auto& [shard, epoch] : x.shards)
-    moved.set(shard.value);
   handed_over_frame out;
   out.shards = x.shards;
-  std::vector<moving_turn> kept;
-  for (auto& turn : at->second.turns)
-    (moved[shard_of(turn.session).value] ? out.turns : kept).push_back(turn);
+  out.turns = std::move(at->second.turns);  // those that stay were taken out before
   parts_.mesh->hand_over(x.to, out);
   parts_.probe.handed_off(std::chrono::duration<double>(clock::now() - at->second.began).count(),
                           at->second.sessions);
-  at->second.turns = std::move(kept);
-  if (at->second.turns.empty())
-    departures_.erase(at);
+  departures_.erase(at);
 }
 
 void members::carry(const keep_shards& x) {
   const auto at = departures_.find(x.hand_off);
   if (at == departures_.end())
     return;
-  auto gone = std::move(at->second);
-  departures_.erase(at);
-  for (const auto& [session, actor] : gone.staying)
-    caf::anon_send(actor, stay_on_node{});
-  for (const auto& turn : gone.turns)
+  // Others of the same hand-off may have moved: their snapshots are sent after this.
+  const auto ours = set_of(x.shards);
+  for (const auto& [session, actor] : at->second.staying)
+    if (contains(ours, session))
+      caf::anon_send(actor, stay_on_node{});
+  std::vector<moving_turn> back;
+  for (const auto& turn : at->second.turns)
+    if (contains(ours, turn.session))
+      back.push_back(turn);
+  forget_departures(x.shards);
+  for (const auto& turn : back)
     parts_.arrivals->add(turn);
-  go_on_here(gone.turns);
+  go_on_here(back);
+  // Those that only wait are nobody's snapshot.
+  to_recover_.insert(to_recover_.end(), x.shards.begin(), x.shards.end());
+  recover();
+}
+
+/// Nobody waits any more for sessions of these shards to leave. A hand-off of which nothing is left
+/// is forgotten, if its leases are not being given.
+void members::forget_departures(const std::vector<shard_id>& shards) {
+  const auto gone = set_of(shards);
+  std::vector<uint64_t> all_gone;
+  for (auto i = departures_.begin(); i != departures_.end();) {
+    auto& x = i->second;
+    const bool waited = !x.staying.empty();
+    std::erase_if(x.staying, [&](const auto& y) { return contains(gone, y.first); });
+    std::erase_if(x.turns, [&](const auto& y) { return contains(gone, y.session); });
+    std::erase_if(x.shards, [&](shard_id y) { return gone[y.value]; });
+    if (waited && x.staying.empty() && !x.shards.empty())
+      all_gone.push_back(i->first);
+    i = x.shards.empty() ? departures_.erase(i) : std::next(i);
+  }
+  for (const auto id : all_gone)
+    released(id);
 }
 
 void members::carry(const lose_shards& x) {
-  parts_.arrivals->forget(x.shards);
+  (void)parts_.arrivals->take(x.shards);
+  forget_departures(x.shards);
   std::erase_if(to_recover_, [&](shard_id s) {
     return std::find(x.shards.begin(), x.shards.end(), s) != x.shards.end();
   });

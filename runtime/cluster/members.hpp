@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "runtime/cluster/coordinator.hpp"
 #include "runtime/cluster/mesh.hpp"
@@ -23,8 +24,8 @@ class arrivals {
 public:
   void add(const moving_turn& x);
   [[nodiscard]] std::optional<moving_turn> take(const entity_id& session);
-  /// Those of sessions that did not stay are nobody's.
-  void forget(const std::vector<shard_id>& shards);
+  /// Those of sessions that leave without ever having been here, or that did not stay.
+  std::vector<moving_turn> take(const std::vector<shard_id>& shards);
 
 private:
   std::mutex mutex_;
@@ -93,6 +94,7 @@ public:
 private:
   struct departure {
     std::chrono::steady_clock::time_point began;
+    std::vector<shard_id> shards;
     std::unordered_map<entity_id, caf::actor> staying;  // not gone yet
     std::vector<moving_turn> turns;
     size_t sessions = 0;
@@ -129,11 +131,13 @@ private:
 
   void saw(sql::answer<sql::cluster::seen> out, bool beaten);
   void left(uint64_t hand_off, const entity_id& session, const departed& x);
+  void forget_departures(const std::vector<shard_id>& shards);
   void stayed(uint64_t hand_off, const entity_id& session);
   void released(uint64_t hand_off);
   void go_on_here(const std::vector<moving_turn>& turns);
   void activate(const entity_id& session);
   void recover();
+  void activate_again();
 
   const identity identity_;
   const parts parts_;
@@ -143,6 +147,7 @@ private:
   std::unordered_map<uint64_t, departure> departures_;
   std::vector<shard_id> to_recover_;
   bool recovering_ = false;
+  std::unordered_set<entity_id> to_activate_;  // it was refused
   std::optional<std::chrono::steady_clock::time_point> lost_at_;  // a peer's link, lately
   std::string said_;  // the last reason that was logged for not getting on
   wheel_timer timer_;

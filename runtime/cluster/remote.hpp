@@ -29,10 +29,13 @@ template <>
 struct wire_tag<attach_reader> : std::integral_constant<uint8_t, 6> {};
 
 /// Asked again when nobody knows whether it was done: its second answer is the first one's. Of a
-/// removal it is not ("not found" then), and of a message only since its turn's id is given.
+/// removal it is not ("not found" then), of a message only since its turn's id is given, and of a
+/// cancellation of whatever runs it may be another turn that runs then.
 template <class Message>
 [[nodiscard]] constexpr bool is_repeatable(const Message& x) {
   if constexpr (std::is_same_v<Message, send_message>)
+    return !x.turn.value.is_nil();
+  else if constexpr (std::is_same_v<Message, cancel_turn>)
     return !x.turn.value.is_nil();
   else
     return !std::is_same_v<Message, remove_session>;
