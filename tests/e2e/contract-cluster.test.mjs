@@ -1,9 +1,12 @@
 // The operator's view: GET /v1/cluster and POST /v1/cluster/nodes/{name}/drain, on a cluster of one (design.md 5, 10).
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 
 import { call } from '../support/http.mjs';
-import { startDev } from '../support/server.mjs';
+import { startMigratedPostgres } from '../support/postgres.mjs';
+import { startDev, startServe } from '../support/server.mjs';
 import { until } from '../support/wait.mjs';
 
 const platformKey = 'the-operators-own-secret';
@@ -145,6 +148,29 @@ test('a node without the gateway role answers probes and its operator, and nothi
     assert.equal((await call(host, 'GET', '/unknown')).status, 404);
   } finally {
     await host.dispose();
+  }
+});
+
+test('a node of several shows its address and hears of changes from PostgreSQL', async () => {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  const database = await startMigratedPostgres();
+  const env = { KGENTS_PLATFORM_KEY: platformKey, KGENTS_CLUSTER_HOST: '127.0.0.1', KGENTS_CLUSTER_PORT: port };
+  const node = await startServe(database, { env });
+  const client = await database.connect();
+  try {
+    const { address } = await until(async () => (await call(node, 'GET', '/v1/cluster', { key: platformKey })).body.nodes[0], 'the node to see itself');
+    assert.equal(address, `127.0.0.1:${port}`);
+    await until(async () => {
+      const { rows } = await client.query(`SELECT 1 FROM pg_stat_activity WHERE query = 'LISTEN "kg_cluster"'`);
+      return rows.length === 1;
+    }, 'the node to listen');
+  } finally {
+    await client.end();
+    await node.stop();
+    await database.dispose();
   }
 });
 
