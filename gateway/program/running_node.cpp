@@ -306,8 +306,13 @@ private:
     with.probe.failed_over = [this](double seconds) {
       metrics_.cluster.failover_seconds.Observe(seconds);
     };
+    runtime::cluster::timing numbers;
+    // Nobody could take what a cluster of one holds: it waits for its database, and its model calls
+    // with it, as long as that takes.
+    if (config_.cluster_host.empty())
+      numbers.self_fence_after = runtime::cluster::local_time::max();
     auto handle = system_.spawn<runtime::cluster::members>(
-        &cluster_unit_, identity_for(config_), runtime::cluster::timing{}, std::move(with));
+        &cluster_unit_, identity_for(config_), numbers, std::move(with));
     members_ = caf::actor_cast<runtime::cluster::members*>(handle);
     members_handle_ = handle;
     mesh_.start(ports_[threads_.size()], members_->handlers());
