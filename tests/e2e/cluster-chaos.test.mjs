@@ -2,8 +2,10 @@
 // drain, die, stop, lose their network and are restarted one by one. After each fault every answer is whole.
 //
 // CI runs each fault once. The long form is set by the environment: KGENTS_CHAOS_STREAMS (40), _ROUNDS (1), _MOVES (session
-// moves to reach, by draining a node and letting it join again; 0), _STOP_SECONDS (8), _SEED (of the order).
+// moves to reach, by draining a node and letting it join again; 0), _QUIET (sessions beside, that move as well and are spoken
+// to again at the end; 0), _STOP_SECONDS (8), _SEED (of the order).
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { startCluster } from '../support/cluster.mjs';
@@ -15,6 +17,7 @@ const number = (name, otherwise) => Number(process.env[`KGENTS_CHAOS_${name}`] ?
 const streams = number('STREAMS', 40);
 const rounds = number('ROUNDS', 1);
 const movesWanted = number('MOVES', 0);
+const quietSessions = number('QUIET', 0);
 const stopMs = 1000 * number('STOP_SECONDS', 8);
 const seed = number('SEED', Math.floor(Math.random() * 2 ** 32));
 const tokensPerSecond = number('TOKENS_PER_SECOND', 40);
@@ -60,6 +63,7 @@ const faults = {
     const node = pick(cluster.running);
     await cluster.drain(node);
     await until(async () => (await cluster.view()).nodes.every((x) => x.name !== node.name || x.shards === 0), `${node.name} to be empty`);
+    await cluster.countMoves();
     await node.stop();
     await node.start();
   },
@@ -99,14 +103,23 @@ test('every answer is whole, whatever happens to the nodes', async (t) => {
   t.diagnostic(`KGENTS_CHAOS_SEED=${seed}`);
   const cluster = await startCluster({ nodes: 0, env: { KGENTS_EMBEDDED_TOKENS_PER_SECOND: tokensPerSecond } });
   t.after(() => cluster.dispose());
-  if (cluster.network.kind !== 'namespaces') t.diagnostic('no network namespaces here: nothing will be cut off');
   const script = await rehearse(cluster.database, Array.from({ length: 25 }, (_, k) => 60 + ((k * 7) % 20)));
   await cluster.begin(3);
+  if (cluster.network.kind === 'namespaces')
+    for (const { pid } of cluster.running) assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^NSpid:\t\d+\t1$/m, 'each is process 1, as in a container');
+  else t.diagnostic('no network namespaces here: nothing will be cut off');
 
   const tenant = await newTenant(cluster.db);
   const held = [];
   t.after(() => held.forEach((conversation) => conversation.close()));
   for (let i = 0; i < streams / 2; i++) held.push(await new Conversation({ at: cluster.balancer, tenant, script }).open());
+  const quiet = [];
+  for (let i = 0; i < quietSessions; i += 20)
+    quiet.push(...(await Promise.all(Array.from({ length: 20 }, () => new Conversation({ at: cluster.balancer, tenant, script, readers: [] }).open()))));
+  const askQuiet = async () => {
+    for (let i = 0; i < quiet.length; i += 20) await Promise.all(quiet.slice(i, i + 20).map((conversation) => conversation.turn()));
+  };
+  await askQuiet();
   for (const conversation of held) conversation.run();
   let moves = 0;
   const counting = setInterval(async () => (moves = await cluster.countMoves().catch(() => moves)), 1000);
@@ -118,7 +131,11 @@ test('every answer is whole, whatever happens to the nodes', async (t) => {
     const goal = new Map(held.map((conversation) => [conversation, conversation.turns.length + 2]));
     await until(
       () => {
-        for (const { failure } of held) if (failure) throw failure;
+        for (const { failure } of held)
+          if (failure) {
+            failure.message = `${new Date().toISOString()} ${what}: ${failure.message}`;
+            throw failure;
+          }
         return [...goal].every(([conversation, turns]) => conversation.turns.length >= turns);
       },
       `every conversation to go on after: ${what}`,
@@ -130,6 +147,7 @@ test('every answer is whole, whatever happens to the nodes', async (t) => {
   const begun = Date.now();
   const inflict = async (what, fault) => {
     const before = { reconnects: sum((c) => c.reconnects), retries: sum((c) => c.retries), at: Date.now() };
+    t.diagnostic(`${new Date().toISOString()} ${what}`);
     await fault(cluster);
     await cluster.settled(`the cluster to settle after: ${what}`, 60000);
     const settled = Date.now() - before.at;
@@ -137,7 +155,7 @@ test('every answer is whole, whatever happens to the nodes', async (t) => {
     moves = await cluster.countMoves();
     const reconnects = sum((c) => c.reconnects) - before.reconnects;
     const retries = sum((c) => c.retries) - before.retries;
-    t.diagnostic(`${what}: settled after ${settled} ms, ${reconnects} reconnects, ${retries} retries, ${moves} moves so far`);
+    t.diagnostic(`  settled after ${settled} ms, ${reconnects} reconnects, ${retries} retries, ${moves} moves so far`);
     return { reconnects };
   };
 
@@ -163,7 +181,9 @@ test('every answer is whole, whatever happens to the nodes', async (t) => {
   await progress('everything');
 
   await Promise.all(held.map((conversation) => conversation.stop()));
-  await checkStored(cluster.db, held);
+  await askQuiet();
+  for (const conversation of quiet) await conversation.stop();
+  await checkStored(cluster.db, [...held, ...quiet]);
   const pauses = held.map((conversation) => Math.round(conversation.longestPause)).sort((x, y) => x - y);
   t.diagnostic(`${sum((c) => c.turns.length)} answers in ${streams} streams, ${moves} session moves, ${sum((c) => c.reconnects)} reconnects, ${Math.round((Date.now() - begun) / 1000)} s`);
   t.diagnostic(`longest pause of a conversation's readers: half of them at most ${pauses[pauses.length >> 1]} ms, all ${pauses.at(-1)} ms`);

@@ -41,10 +41,15 @@ export class Hearing {
   #heardAt = 0;
   #waiting = new Map();
 
-  /// `oneAnswer`: of a POST, which begins with the answer's first event.
-  constructor(name, { oneAnswer = false } = {}) {
+  /// `oneAnswer`: of a POST, which begins with the answer's first event. `from`: the cursor of a `turn` event, behind which
+  /// it begins.
+  constructor(name, { oneAnswer = false, from } = {}) {
     this.name = name;
     this.begins = oneAnswer ? 0 : -1;
+    if (from) {
+      this.#place = new Place(from, 'turn');
+      this.last = from;
+    }
   }
 
   /// Whether an event with this id is the one that is due. Before the first event any beginning of a turn is.

@@ -17,8 +17,9 @@ class Reader {
   #heard = performance.now();
   #watch;
 
-  constructor(name, at, session, key) {
-    this.hearing = new Hearing(name);
+  /// `from`: a cursor; without one it hears what begins from now on.
+  constructor(name, at, session, key, from) {
+    this.hearing = new Hearing(name, { from });
     this.at = at;
     this.session = session;
     this.key = key;
@@ -44,6 +45,12 @@ class Reader {
     setTimeout(() => this.closed || this.open(), retryMs()).unref();
   }
 
+  toString() {
+    const { name, last, problem } = this.hearing;
+    const silent = Math.round(performance.now() - this.#heard);
+    return `${name} behind ${last}, without a byte for ${silent} ms, ${this.reconnects} reconnects, ${this.silences} silences, ${problem ?? 'no problem'}`;
+  }
+
   close() {
     this.closed = true;
     this.hearing.abandon(`${this.hearing.name} was closed`);
@@ -53,8 +60,8 @@ class Reader {
 }
 
 export class EventSourceReader extends Reader {
-  constructor(at, session, key) {
-    super(`eventsource ${session}`, at, session, key);
+  constructor(at, session, key, from) {
+    super(`eventsource ${session}`, at, session, key, from);
     this.open();
   }
 
@@ -98,8 +105,8 @@ export class EventSourceReader extends Reader {
 }
 
 export class SocketReader extends Reader {
-  constructor(at, session, key) {
-    super(`ws ${session}`, at, session, key);
+  constructor(at, session, key, from) {
+    super(`ws ${session}`, at, session, key, from);
     this.open();
   }
 
