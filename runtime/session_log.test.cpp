@@ -401,6 +401,37 @@ CAF_TEST(a turn is open from its first event to its last) {
   CAF_CHECK(!log->open_turn());
 }
 
+CAF_TEST(a log is outdated for another lease but not behind the back of its writer) {
+  log->begin(5, {}, session_log::start::anywhere);
+  log->append_shown(begin(first), 5);
+  CAF_CHECK(!log->outdate(4));
+  CAF_CHECK(!log->outdate(5));
+  CAF_CHECK_EQUAL(read(0), std::vector<int64_t>{cursor::turn_event});
+  CAF_CHECK(log->outdate(6));
+  uint64_t position = 1;
+  std::vector<event_ptr> out;
+  CAF_CHECK(!log->read(position, out, 1));  // every reader finds its place anew
+  CAF_CHECK(!log->last_place());
+  log->append_shown(begin(first), 5);
+  CAF_CHECK_EQUAL(log->at().end, log->at().base);
+  log->begin(6, {}, session_log::start::anywhere);
+  log->append_chunk(chunk(first, 0), false, 6);
+  CAF_CHECK(!log->outdate(6));  // came late: the session writes already
+  CAF_CHECK_EQUAL(log->take(10).chunks.size(), 1u);
+}
+
+CAF_TEST(a place that a gap has made void is not found) {
+  log->append_shown(begin(first), lease);
+  for (chunk_index i = 0; i < 4; ++i)
+    log->append_shown(chunk(first, i), lease);
+  log->append_shown(make_gap_event({first, 2, 1}), lease);  // 2 and 3 were lost
+  for (chunk_index i = 2; i < 6; ++i)
+    log->append_shown(make_chunk_event(first, 2, i, "anew"), lease);
+  CAF_CHECK(!log->behind({first, 1, 3}));
+  CAF_CHECK(log->behind({first, 1, 1}));
+  CAF_CHECK(log->behind({first, 2, 3}) == log->at().end - 2);
+}
+
 CAF_TEST(the logs that somebody reads are those with readers) {
   runtime::session_logs logs;
   const auto idle = logs.open(some_session());

@@ -202,6 +202,22 @@ CAF_TEST(a live reader that has read nothing has a place all the same) {
   CAF_CHECK(session.asked.at(1).place == (cursor{first, 1, cursor::before_turn}));
 }
 
+CAF_TEST(a live reader that has heard nothing misses no turn when its log begins anew) {
+  show(turn(first));
+  show(complete(first, 0));
+  open();
+  session.log->outdate(1);  // the session comes here
+  hubs.notify(session.log);
+  settle();
+  session.next.push_back(refusal{503, "", 1, ""});  // not yet
+  std::vector<event_ptr> out;
+  reader->pull(out, 10);
+  settle();
+  CAF_REQUIRE_EQUAL(session.asked.size(), 2u);
+  CAF_CHECK(!session.asked[1].live);
+  CAF_CHECK(session.asked[1].place == (cursor{first, 1, 0}));
+}
+
 CAF_TEST(the reader of one turn hears no other and ends with it) {
   whole_turn(first);
   show(turn(second));

@@ -102,7 +102,7 @@ void mesh::ask_here(node_id owner, const entity_id& to, uint8_t tag, std::string
                     uint8_t forwards, clock::time_point deadline,
                     std::function<void(remote_outcome, std::string)> done) {
   if (stopped_ || !links_->linked(owner) || questions_.size() >= limits::node_in_flight) {
-    done(remote_outcome::lost, {});
+    done(remote_outcome::not_here, {});  // surely not done
     return;
   }
   const auto ticket = ++next_;

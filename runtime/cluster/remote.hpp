@@ -43,8 +43,8 @@ template <class Message>
 
 enum class remote_outcome : uint8_t {
   answered,
-  not_here,  ///< not done: that node does not hold the shard
-  lost,      ///< the link went, or there is none: maybe done
+  not_here,  ///< not done: that node does not hold the shard, or there is no link to it
+  lost,      ///< the link went: maybe done
 };
 
 /// Reaches the entities of other nodes. Any thread; `done` is called once, on the cluster's thread.
