@@ -53,18 +53,8 @@ query<session_row> create(tenant_id tenant, const new_session& session) {
 }
 
 query<std::optional<session_row>> get(tenant_id tenant, session_id session) {
-  // As many chunks as a replay shows: those of the message, or the durable ones up to the first
-  // hole.
   constexpr std::string_view text =
-      "SELECT s.*, last.id, last.epoch, last.chunks FROM (SELECT " KGENTS_SQL_SESSION
-      " FROM kg.sessions WHERE id = $1 AND deleted_at IS NULL) s LEFT JOIN LATERAL "
-      "(SELECT t.id, t.epoch, CASE WHEN m.id IS NOT NULL "
-      "THEN coalesce(cardinality(m.chunk_ends), 0) "
-      "ELSE (SELECT count(*) FROM (SELECT index, row_number() OVER (ORDER BY index) - 1 AS place "
-      "FROM kg.turn_chunks WHERE turn_id = t.id) numbered WHERE index = place) END AS chunks "
-      "FROM kg.turns t LEFT JOIN kg.messages m ON m.id = t.answer_id "
-      "WHERE t.session_id = s.id AND t.status NOT IN ('queued', 'running') "
-      "ORDER BY t.seq DESC LIMIT 1) last ON true";
+      "SELECT " KGENTS_SQL_SESSION ", last_turn, last_epoch, last_chunks FROM kg.session_state($1)";
   return {{.tenant = tenant, .statements = {{text, {value(session)}}}, .read_only = true},
           [](std::vector<rows>& all) {
             auto result = parse_session(all);

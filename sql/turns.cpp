@@ -197,11 +197,9 @@ query<std::optional<turn_row>> get(tenant_id tenant, session_id session, turn_id
 
 query<std::vector<unfinished_turn>> unfinished_of(tenant_id tenant, session_id session) {
   constexpr std::string_view text =
-      "SELECT t.id, t.seq, t.status, t.message_id, t.answer_id, m.content, t.mode, t.budget, "
-      "t.on_disconnect = 'cancel', t.api_key_id, t.epoch, durable.text, durable.lengths "
-      "FROM kg.turns t JOIN kg.messages m ON m.id = t.message_id "
-      "CROSS JOIN " KGENTS_SQL_DURABLE
-      " WHERE t.session_id = $1 AND t.status IN ('queued', 'running') ORDER BY t.seq";
+      "SELECT id, seq, status, message_id, answer_id, content, mode, budget, "
+      "on_disconnect = 'cancel', api_key_id, epoch, answer, lengths "
+      "FROM kg.unfinished_turns_of($1)";
   return {{.tenant = tenant, .statements = {{text, {value(session)}}}, .read_only = true},
           parse_unfinished};
 }
