@@ -40,6 +40,15 @@ bool session_log::outdate(lease_epoch lease) {
   return true;
 }
 
+bool session_log::begin_anew(lease_epoch lease) {
+  std::lock_guard guard{mutex_};
+  if (lease != lease_)
+    return false;
+  forget_uncommitted();
+  forget_all();
+  return true;
+}
+
 /// No position of before means anything from now on.
 void session_log::forget_all() {
   base_ += events_.size() + 1;

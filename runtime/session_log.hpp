@@ -64,6 +64,9 @@ public:
   void append_chunk(event_ptr event, bool show_now, lease_epoch lease);
   /// Appends what is durable already. Everything before it must be shown.
   void append_shown(event_ptr event, lease_epoch lease);
+  /// The turn that the log breaks off in has ended, and its end was not shown here: every reader
+  /// finds its place anew. False when somebody else writes.
+  bool begin_anew(lease_epoch lease);
   /// The place before the first event to come, when nothing is known of it yet.
   void begin_behind(const cursor& place);
   /// @}

@@ -51,9 +51,10 @@ void mirrors::open(size_t which, mirror& m) {
   m.feed = ++next_;
   m.lease = where.epoch;
   by_feed_[m.feed] = which;
+  m.from = m.log->last_place();
   home_.all.net.send(
       home_, m.owner,
-      [feed = m.feed, which, from = m.log->last_place()](process& there, node_id peer) {
+      [feed = m.feed, which, from = m.from](process& there, node_id peer) {
         there.feeds->open(peer, feed, which, from);
       });
 }
@@ -91,6 +92,13 @@ void mirrors::opened(node_id from, uint64_t feed, lease_epoch lease, std::option
     return;
   }
   m->lease = lease;
+  if (m->log->last_place() != m->from) {
+    // Until now the session's actor of before may have shown more than we had when we asked.
+    tell_close(*m);
+    drop_feed(*m);
+    open(which, *m);
+    return;
+  }
   if (anchor)
     m->log->begin_behind(*anchor);
   m->open = true;
@@ -215,9 +223,8 @@ void mirrors::routes_changed() {
       auto& m = of(which);
       if (!m.owner)
         open(which, m);
-    } else if (where.where == kind::here && log->lease() < where.epoch) {
-      if (log->begin(where.epoch, {}, session_log::start::anywhere))
-        home_.readers->notify(log);
+    } else if (where.where == kind::here && log->outdate(where.epoch)) {
+      home_.readers->notify(log);
     }
   }
 }

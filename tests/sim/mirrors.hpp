@@ -33,6 +33,7 @@ private:
     node_id owner;
     uint64_t feed = 0;
     lease_epoch lease = 0;
+    std::optional<cursor> from;  // what the log had when it was asked for
     bool open = false;
     std::vector<waiting> readers;
     sim_time unread_since{};

@@ -446,6 +446,13 @@ void process::recover() {
         for (const auto which : *found)
           if (std::find(shards.begin(), shards.end(), all.shard(which)) != shards.end())
             activate(which);
+        // Who follows a turn whose end was not shown here hears of it from a new activation.
+        for (const auto& log : logs->read()) {
+          const auto which = all.session_of(log->session());
+          if (log->open_turn() && !all.broken("log-with-a-hole") &&
+              std::find(shards.begin(), shards.end(), all.shard(which)) != shards.end())
+            activate(which);
+        }
       },
       query_deadline);
 }

@@ -67,7 +67,7 @@ void reader::placed(attached here) {
   if (last_) {
     anchor_ = last_;
   } else if (live_) {
-    anchor_ = log_->place_before(position_);
+    last_ = anchor_ = log_->place_before(position_);
   } else {
     anchor_ = backlog_.front()->place();
     --anchor_->index;

@@ -85,14 +85,21 @@ void session::load() {
           gone();
           return;
         }
-        log_->begin_behind(last->value_or(cursor{}));
         home_.query<std::vector<turn_row>>(
             [&all = home_.all, which = which_] { return all.unfinished(which); },
-            mine([this](std::optional<std::vector<turn_row>> found) {
+            mine([this, last](std::optional<std::vector<turn_row>> found) {
               if (!found) {
                 gone();
                 return;
               }
+              // The turn that the log breaks off in has ended, and nobody here was told.
+              const auto open = log_->open_turn();
+              const bool goes_on =
+                  !open || std::any_of(found->begin(), found->end(),
+                                       [&](const turn_row& x) { return x.id == *open; });
+              if (!goes_on && !home_.all.broken("log-with-a-hole") && log_->begin_anew(lease_))
+                home_.readers->notify(log_);
+              log_->begin_behind(last->value_or(cursor{}));
               phase_ = phase::ready;
               arrived_ = home_.arrived(which_);
               take_over(*found);
@@ -201,17 +208,24 @@ void session::take_over(const std::vector<turn_row>& found) {
   run_next();
 }
 
+/// In turn with the beginnings: what one of them has stored, and not heard of yet, is not taken for
+/// a turn that nobody works on.
 void session::look_again() {
-  home_.query<std::vector<turn_row>>(
-      [&all = home_.all, which = which_] { return all.unfinished(which); },
-      mine([this](std::optional<std::vector<turn_row>> found) {
-        if (!found) {
-          later([this] { look_again(); });
-          return;
-        }
-        looking_ = false;
-        take_over(*found);
-      }));
+  beginnings_.push_back([this] {
+    home_.query<std::vector<turn_row>>(
+        [&all = home_.all, which = which_] { return all.unfinished(which); },
+        mine([this](std::optional<std::vector<turn_row>> found) {
+          beginning_ = false;
+          if (found) {
+            looking_ = false;
+            take_over(*found);
+          } else {
+            later([this] { look_again(); });
+          }
+          begin_next();
+        }));
+  });
+  begin_next();
 }
 
 void session::run_next() {
@@ -274,7 +288,10 @@ void session::show_durable_part() {
     log_->append_shown(
         make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i), turn.answer[i]), lease_);
   if (have > turn.answer.size())
-    throw violation("more of a turn was shown than is durable of it");
+    throw violation("more of a turn was shown than is durable of it: session " +
+                    std::to_string(which_) + " on " + home_.name() + ", up to " +
+                    shown.back()->place().text() + ", durable " +
+                    std::to_string(turn.answer.size()) + " of epoch " + std::to_string(turn.epoch));
   turn.inherited = static_cast<uint32_t>(turn.answer.size());
   home_.readers->notify(log_);
 }
