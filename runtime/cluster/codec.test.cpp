@@ -68,7 +68,7 @@ void each(F use) {
   use(open_feed_frame{1, session, cursor{turn, 2, 3}});
   use(open_feed_frame{1, session, std::nullopt});
   use(feed_opened_frame{1, 2, cursor{turn, 2, cursor::before_turn}});
-  use(feed_closed_frame{1, no});
+  use(feed_closed_frame{1, no, {2}, 3});
   use(close_feed_frame{1});
   use(handed_over_frame{{{shard_id{0}, 1}, {shard_id{shard_count - 1}, ~lease_epoch{0}}},
                         {moving(), moving()}});
@@ -121,7 +121,8 @@ CAF_TEST(no member is left behind) {
   CAF_CHECK(open.feed == 1 && open.session == session && open.from == (cursor{turn, 2, -1}));
   const auto opened = carried(feed_opened_frame{1, 2, std::nullopt});
   CAF_CHECK(opened.feed == 1 && opened.lease == 2 && !opened.anchor);
-  const auto closed = carried(feed_closed_frame{1, no});
+  const auto closed = carried(feed_closed_frame{1, no, {2}, 3});
+  CAF_CHECK(closed.owner == node_id{2} && closed.lease == 3);
   CAF_CHECK(closed.why.status == 503 && closed.why.detail == no.detail &&
             closed.why.retry_after_seconds == 7 && closed.why.code == no.code);
   const auto moved = carried(handed_over_frame{{{shard_id{9}, 10}}, {moving()}});

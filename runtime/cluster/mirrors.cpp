@@ -115,13 +115,15 @@ void mirrors::events(node_id from, const feed_events_frame& x) {
     auto* m = fed_by(from, item.feed);
     if (m == nullptr || !m->open)
       continue;
+    if (advanced.empty() || advanced.back() != m->log) {
+      advanced.push_back(m->log);
+      // Not behind what comes now: else a large frame would send every reader to the owner.
+      const auto held = m->log->at();
+      if (held.shown > held.base + limits::log_trim_running)
+        m->log->drop_before(held.shown - limits::log_keep_running);
+    }
     // The log takes nothing under an older lease than its own.
     m->log->append_shown(item.event.make(), m->lease);
-    const auto held = m->log->at();
-    if (held.shown > held.base + limits::log_trim_running)
-      m->log->drop_before(held.shown - limits::log_keep_running);
-    if (advanced.empty() || advanced.back() != m->log)
-      advanced.push_back(m->log);
   }
   hubs_.notify(advanced);
 }
