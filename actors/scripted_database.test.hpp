@@ -76,6 +76,8 @@ public:
 
   /// Names of all transactions so far, in order.
   std::vector<std::string> heard;
+  /// The lease that each of those was to be written under.
+  std::vector<std::optional<sql::fence>> fences;
   [[nodiscard]] size_t count(std::string_view name) const {
     return static_cast<size_t>(std::count(heard.begin(), heard.end(), name));
   }
@@ -83,6 +85,7 @@ public:
   /// Answers now or later; by the actor.
   void answer(std::shared_ptr<sql::transaction> work, std::function<void(sql::outcome)> done) {
     const auto& text = work->statements.front().text;
+    fences.push_back(work->fence);
     for (const auto& x : rules_)
       if (text.find(x.fragment) != std::string_view::npos) {
         heard.push_back(x.name);

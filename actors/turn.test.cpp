@@ -66,6 +66,11 @@ caf::behavior listener(caf::event_based_actor* self, std::string* heard, turn_id
         if (x.tokens_out > 0)
           *heard += x.model + std::to_string(x.tokens_in) + std::to_string(x.tokens_out) + " ";
       },
+      [=](const runtime::turn_held& x) {
+        CAF_CHECK_EQUAL(x.epoch, 3u);
+        *whose = x.turn;
+        *heard += "held ";
+      },
       [=](const caf::actor& worker) { self->monitor(worker); },
   };
 }
@@ -77,12 +82,30 @@ struct fixture : test_coordinator_fixture<> {
   const turn_id id{uuid::random()};
   std::string heard;
   turn_id whose;
+  std::string heard_next;
   caf::actor session = sys.spawn(listener, &heard, &whose);
+  caf::actor next = sys.spawn(listener, &heard_next, &whose);  // where the session moves to
   caf::actor worker;
 
   ~fixture() {
     caf::anon_send_exit(worker, caf::exit_reason::kill);
     caf::anon_send_exit(session, caf::exit_reason::kill);
+    caf::anon_send_exit(next, caf::exit_reason::kill);
+    settle();
+  }
+
+  void tell(auto message) {
+    caf::anon_send(worker, std::move(message));
+    settle();
+  }
+
+  void say(std::string text) {
+    model.out.delta(std::move(text));
+    settle();
+  }
+
+  void wait(caf::timespan time) {
+    advance_time(time);
     settle();
   }
 
@@ -209,6 +232,70 @@ CAF_TEST(a turn lives on the thread of its stream) {
   CAF_CHECK_EQUAL(model.granted, 64u);
   end(session);
   CAF_CHECK_EQUAL(model.alive, 0);
+}
+
+CAF_TEST(a held turn keeps what it has for the new home of its session) {
+  start();
+  say("A");
+  tell(runtime::turn_hold{});
+  CAF_CHECK_EQUAL(heard, "A| held ");
+  say("B");
+  say("C");
+  model.out.done({"stop", {3, 4, false}, "m"});
+  settle();
+  CAF_CHECK_EQUAL(heard, "A| held ");
+  tell(runtime::turn_home{next});
+  CAF_CHECK_EQUAL(heard, "A| held ");
+  CAF_CHECK_EQUAL(heard_next, "BC| stop m34 ");
+  CAF_CHECK(whose == id);
+}
+
+CAF_TEST(a turn talks to its new home as it did to the old one) {
+  start();
+  tell(runtime::turn_hold{});
+  tell(runtime::turn_home{next});
+  tell(turn_credit{7});
+  CAF_CHECK_EQUAL(model.granted, 7u);
+  say("A");
+  CAF_CHECK_EQUAL(heard_next, "A| ");
+  end(session);
+  CAF_CHECK_EQUAL(model.alive, 1);  // what becomes of the old home is nothing to it
+  end(next);
+  CAF_CHECK_EQUAL(model.alive, 0);
+}
+
+CAF_TEST(a turn whose session stays after all goes on there) {
+  start();
+  tell(runtime::turn_hold{});
+  say("A");
+  tell(runtime::turn_home{session});
+  CAF_CHECK_EQUAL(heard, "held A| ");
+  end(session);
+  CAF_CHECK_EQUAL(model.alive, 0);
+}
+
+CAF_TEST(a held turn outlives its session until nobody wants it) {
+  start();
+  tell(runtime::turn_hold{});
+  tell(runtime::turn_let_go{});
+  end(session);
+  wait(std::chrono::seconds{9});
+  CAF_CHECK_EQUAL(model.alive, 1);
+  wait(std::chrono::seconds{1});
+  CAF_CHECK_EQUAL(model.alive, 0);
+}
+
+CAF_TEST(only the last hold counts for how long a turn is without one) {
+  start();
+  tell(runtime::turn_hold{});
+  wait(std::chrono::seconds{6});
+  tell(runtime::turn_home{next});
+  tell(runtime::turn_hold{});
+  wait(std::chrono::seconds{6});
+  CAF_CHECK_EQUAL(model.alive, 1);
+  tell(runtime::turn_home{next});
+  wait(std::chrono::seconds{60});
+  CAF_CHECK_EQUAL(model.alive, 1);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

@@ -312,6 +312,24 @@ CAF_TEST(after another owner every reader has to find its place anew) {
   CAF_CHECK_EQUAL(tally.load(), 0u);
 }
 
+CAF_TEST(a log is outdated by a newer lease only and its old writer is heard no more) {
+  CAF_CHECK(log->begin(5, {}, session_log::start::anywhere));
+  log->append_shown(begin(first), 5);
+  CAF_CHECK(!log->outdate(5));
+  CAF_CHECK(!log->outdate(4));
+  CAF_CHECK_EQUAL(read(0), indices({-1}));
+  CAF_CHECK(log->outdate(6));
+  uint64_t position = 1;
+  std::vector<event_ptr> out;
+  CAF_CHECK(!log->read(position, out, 10));
+  log->append_shown(begin(first), 5);
+  CAF_CHECK_EQUAL(log->at().base, log->at().end);
+  // Its activation moves nobody once more.
+  const auto base = log->at().base;
+  CAF_CHECK(log->begin(6, {}, session_log::start::anywhere));
+  CAF_CHECK_EQUAL(log->at().base, base);
+}
+
 CAF_TEST(the next activation under the same lease moves no reader) {
   CAF_CHECK(log->begin(5, {}, session_log::start::anywhere));
   log->append_shown(begin(first), 5);

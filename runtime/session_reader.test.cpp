@@ -79,6 +79,15 @@ struct fixture : test_coordinator_fixture<> {
     }
   }
 
+  void run_until(const std::function<bool()>& done) {
+    const auto give_up = std::chrono::steady_clock::now() + 20s;
+    while (!done() && std::chrono::steady_clock::now() < give_up) {
+      threads[0].context().run_one_for(1s);
+      settle();
+    }
+    CAF_REQUIRE(done());
+  }
+
   auto note() {
     return [this](std::optional<refusal> no) { placed.push_back(no ? no->status : 0); };
   }
@@ -240,11 +249,7 @@ CAF_TEST(a refusal in mid stream is asked again and a removed session ends it) {
   CAF_CHECK_EQUAL(session.asked.size(), 2u);
   session.next.push_back(refusal{404, "Session not found", 0, ""});
   woken = 0;
-  const auto give_up = std::chrono::steady_clock::now() + 20s;
-  while (session.asked.size() < 3 && std::chrono::steady_clock::now() < give_up) {
-    threads[0].context().run_one_for(1s);
-    settle();
-  }
+  run_until([this] { return session.asked.size() == 3; });
   CAF_CHECK(reader->ended());
   CAF_CHECK(woken > 0);
   CAF_CHECK_EQUAL(placed, std::vector<int>{0});  // told once
@@ -286,6 +291,77 @@ CAF_TEST(a reader that stops follows nothing and hears nothing) {
   CAF_CHECK_EQUAL(pull(), indices());
   CAF_CHECK(reader->ended());
   CAF_CHECK_EQUAL(woken, 0);
+}
+
+CAF_TEST(what comes twice is read once) {
+  whole_turn(first);
+  session.next.push_back(page({turn(first), chunk(first, 0)}));
+  session.next.push_back(page({}));  // at the log's beginning, where those are too
+  open(behind(first, cursor::before_turn));
+  CAF_CHECK_EQUAL(pull(), indices({-1, 0, 1}));
+  CAF_CHECK_EQUAL(session.asked.size(), 2u);
+}
+
+CAF_TEST(what is missing in a turn is asked for and never passed over) {
+  show(turn(first));
+  open(behind(first, cursor::before_turn));
+  CAF_CHECK_EQUAL(pull(), indices({-1}));
+  show(chunk(first, 1));
+  CAF_CHECK_EQUAL(pull(), indices());
+  session.next.push_back(page({chunk(first, 0), chunk(first, 1)}));
+  run_until([this] { return session.asked.size() > 1; });
+  CAF_CHECK(session.asked[1].place == (cursor{first, 1, cursor::turn_event}));
+  CAF_CHECK_EQUAL(pull(), indices({0, 1}));
+}
+
+CAF_TEST(the end of a turn that is missing is asked for before the next one is read) {
+  show(turn(first));
+  open(behind(first, cursor::before_turn));
+  CAF_CHECK_EQUAL(pull(), indices({-1}));
+  show(turn(second));
+  CAF_CHECK_EQUAL(pull(), indices());
+  session.next.push_back(page({complete(first, 0), turn(second)}));
+  run_until([this] { return session.asked.size() > 1; });
+  CAF_CHECK_EQUAL(pull(), indices({0, -1}));
+}
+
+CAF_TEST(behind a gap a turn goes on from the place that the gap names) {
+  session.next.push_back(page({make_gap_event({first, 2, 2}), chunk(first, 3)}));
+  open(behind(first, 7));
+  CAF_CHECK_EQUAL(pull(2), indices({2, 3}));
+  CAF_CHECK(reader->in_turn());
+}
+
+CAF_TEST(a reader knows the place before its first event) {
+  open();
+  CAF_CHECK(!reader->anchor());  // nobody knows it yet
+  whole_turn(first);
+  open();
+  CAF_CHECK(reader->anchor() == (cursor{first, 1, 1}));
+  open(behind(first, 0));
+  CAF_CHECK(reader->anchor() == (cursor{first, 1, 0}));
+  session.next.push_back(
+      page({turn(second), chunk(second, 0)}));  // runs, its start is held no more
+  open();
+  CAF_CHECK(reader->anchor() == (cursor{second, 1, cursor::before_turn}));
+}
+
+CAF_TEST(a live reader that heard nothing has its place when its log is begun anew) {
+  whole_turn(first);
+  open();
+  CAF_CHECK(session.log->outdate(5));
+  session.next.push_back(page({turn(second), chunk(second, 0)}));
+  CAF_CHECK_EQUAL(pull(2), indices({-1, 0}));
+  CAF_CHECK(session.asked.at(1).place == (cursor{first, 1, 1}));
+  CAF_CHECK(!session.asked.at(1).live);
+}
+
+CAF_TEST(a reader of this node only asks nobody else) {
+  where.set(shard_of(id), {runtime::cluster::route::kind::there, node_id{2}, 1});
+  session_reader::options how;
+  how.only_here = true;
+  open(how);
+  CAF_CHECK_EQUAL(placed, std::vector<int>{runtime::port::status_not_here});
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
