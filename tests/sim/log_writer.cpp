@@ -54,8 +54,9 @@ void log_writer::flush() {
       [&all = home_.all, rows, begun, committed, refused,
        me = home_.number()]() mutable -> std::optional<std::vector<turn_id>> {
         if (!std::exchange(*begun, true)) {
+          const bool slow = all.rng.chance(all.stress.slow_commits);
           *refused = all.db.check_chunks(rows, me);
-          all.time.at(all.time.now() + all.rng.between(100us, 5ms),
+          all.time.at(all.time.now() + all.rng.between(100us, slow ? 400ms : 5ms),
                       [&all, written = rows, committed] {
                         all.db.commit_chunks(written);
                         *committed = true;

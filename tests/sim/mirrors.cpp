@@ -52,11 +52,10 @@ void mirrors::open(size_t which, mirror& m) {
   m.lease = where.epoch;
   by_feed_[m.feed] = which;
   m.from = m.log->last_place();
-  home_.all.net.send(
-      home_, m.owner,
-      [feed = m.feed, which, from = m.from](process& there, node_id peer) {
-        there.feeds->open(peer, feed, which, from);
-      });
+  home_.all.net.send(home_, m.owner,
+                     [feed = m.feed, which, from = m.from](process& there, node_id peer) {
+                       there.feeds->open(peer, feed, which, from);
+                     });
 }
 
 void mirrors::drop_feed(mirror& m) {

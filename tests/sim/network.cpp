@@ -13,6 +13,10 @@ constexpr sim_time notice = 200ms;
 
 }  // namespace
 
+sim_time network::latency() {
+  return rng_.chance(slow_frames_) ? rng_.between(5ms, 80ms) : rng_.between(100us, 2ms);
+}
+
 network::link network::find(const process& who, node_id peer) const {
   for (const auto& x : links_)
     for (int end = 0; end < 2; ++end)

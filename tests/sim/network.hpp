@@ -22,8 +22,9 @@ using frame = std::function<void(process& receiver, node_id from)>;
 /// link lasts, found dead within `silent_after`, made anew when both sides want it.
 class network {
 public:
-  network(timeline& time, dice& rng, std::vector<std::unique_ptr<process>>& all)
-      : time_{time}, rng_{rng}, all_{all} {}
+  network(timeline& time, dice& rng, const double& slow_frames,
+          std::vector<std::unique_ptr<process>>& all)
+      : time_{time}, rng_{rng}, slow_frames_{slow_frames}, all_{all} {}
 
   void identify(process& who, node_id self);
   void keep(process& who, std::set<node_id> wanted);
@@ -57,9 +58,7 @@ private:
   [[nodiscard]] bool blocked(process_number from, process_number to) const {
     return blocked_.contains({from, to});
   }
-  sim_time latency() {
-    return rng_.chance(0.02) ? rng_.between(5ms, 80ms) : rng_.between(100us, 2ms);
-  }
+  sim_time latency();
   [[nodiscard]] link find(const process& who, node_id peer) const;
   void arrive(const link& x, int end, frame what);
   void close(const link& x, int end);
@@ -67,6 +66,7 @@ private:
 
   timeline& time_;
   dice& rng_;
+  const double& slow_frames_;  // how many of them
   std::vector<std::unique_ptr<process>>& all_;
   std::map<process_number, std::set<node_id>> wanted_;
   std::vector<link> links_;

@@ -97,7 +97,9 @@ void port::ask_there(node_id owner, size_t which, question what, int forwards,
             [&there, from, number](reply out) {
               // The answer comes to the thread that talks to other nodes, and the log goes on
               // meanwhile.
-              there.after(local_hop, [&there, from, number, out = std::move(out)]() mutable {
+              const bool slow = there.all.rng.chance(there.all.stress.slow_hops);
+              there.after(slow ? 60ms : local_hop, [&there, from, number,
+                                                    out = std::move(out)]() mutable {
                 fill_page(there, out);
                 there.all.net.send(there, from,
                                    [number, out = std::move(out)](process& here, node_id) mutable {

@@ -172,7 +172,7 @@ void process::request(std::function<bool()> execute, std::function<void(bool)> a
     all.tell_changes();
     if (!ours)
       return;
-    if (all.faults.lose_answers && all.rng.chance(0.02))
+    if (all.faults.lose_answers && all.rng.chance(all.stress.lost_answers))
       failed();
     else
       after(there() / 2, [answer, cut, failed] {

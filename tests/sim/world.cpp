@@ -14,9 +14,12 @@ namespace {
 constexpr sim_time owners_within = 16s;
 constexpr sim_time answers_within = 45s;
 
+constexpr uint32_t fault_kinds = 13;
+
 }  // namespace
 
-world::world(options o) : how{std::move(o)}, rng{how.seed}, db{time}, net{time, rng, nodes} {
+world::world(options o)
+    : how{std::move(o)}, rng{how.seed}, db{time}, net{time, rng, stress.slow_frames, nodes} {
   const auto count = rng.between(2, 5);
   for (size_t i = 0; i <= count; ++i)  // the last one joins later
     nodes.push_back(std::make_unique<process>(*this, i, "node-" + std::to_string(i)));
@@ -33,6 +36,23 @@ world::world(options o) : how{std::move(o)}, rng{how.seed}, db{time}, net{time, 
       followers.push_back(std::make_unique<follower>(*this, i, rng.chance(0.2)));
   }
   db.fence_is_off = broken("fence");
+  choose_emphasis();
+}
+
+void world::choose_emphasis() {
+  if (rng.chance(0.3))
+    stress.slow_frames = 0.3;
+  if (rng.chance(0.3))
+    stress.slow_commits = 0.3;
+  if (rng.chance(0.3))
+    stress.slow_hops = 0.3;
+  if (rng.chance(0.3))
+    stress.lost_answers = 0.3;
+  do {
+    for (uint32_t kind = 0; kind < fault_kinds; ++kind)
+      if (rng.chance(0.5))
+        stress.fault_kinds |= 1u << kind;
+  } while (stress.fault_kinds == 0);
 }
 
 world::~world() {
@@ -120,7 +140,10 @@ void world::one_fault(sim_time until) {
     if (!x.alive())
       x.start();
   };
-  switch (rng.below(13)) {
+  auto kind = rng.below(fault_kinds);
+  while ((stress.fault_kinds >> kind & 1) == 0)
+    kind = rng.below(fault_kinds);
+  switch (kind) {
     case 0:
     case 1:
       node.kill();

@@ -30,6 +30,16 @@ struct fault_state {
   std::set<process_number> cut_from_database;
 };
 
+/// What this run is about: runs that stress one thing find more than runs that do all alike (swarm
+/// testing; Groce and others, 2012).
+struct emphasis {
+  double slow_frames = 0.02;   ///< of those between nodes
+  double slow_commits = 0;     ///< of batches of chunks
+  double slow_hops = 0;        ///< between threads of a node
+  double lost_answers = 0.02;  ///< while answers are lost
+  uint32_t fault_kinds = 0;    ///< one bit a kind
+};
+
 /// One run: nodes, PostgreSQL, links, clients and what happens to them, all from one seed.
 struct world {
   explicit world(options how);
@@ -63,6 +73,7 @@ struct world {
   std::vector<std::unique_ptr<process>> nodes;
   network net;
   fault_state faults;
+  emphasis stress;
   std::vector<std::unique_ptr<poster>> posters;
   std::vector<std::unique_ptr<follower>> followers;
   uint64_t moved_sessions = 0;
@@ -70,6 +81,7 @@ struct world {
 private:
   void plan_faults(sim_time until);
   void one_fault(sim_time until);
+  void choose_emphasis();
   void heal();
   void look();
   void check_owners() const;
