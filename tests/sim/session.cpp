@@ -154,24 +154,33 @@ void session::send_message(turn_id turn, answerer done) {
             return std::optional{all.db.begin_turn(which, turn, lease, me)};
           },
           mine([this, turn, answer](std::optional<begun> out) {
-            beginning_ = false;
+            const auto same = [&](const turn_state& x) { return x.id == turn; };
+            const bool known = (running_ && same(*running_)) ||
+                               std::any_of(waiting_.begin(), waiting_.end(), same);
             if (!out) {
+              // It may be stored. No other is, until we know: turns run in the order of PostgreSQL.
+              answer({503, {}});
               looking_ = true;
               later([this] { look_again(); });
-              answer({503, {}});
-            } else if (*out == begun::fenced) {
+              return;
+            }
+            if (*out == begun::fenced) {
               fenced();
               return;
-            } else if (*out == begun::full) {
-              answer({429, {}});
-            } else {
-              answer({200, {}});
+            }
+            answer({*out == begun::full ? 429 : 200, {}});
+            if (*out == begun::joined && !known) {
+              look_again();  // stored for an activation that is gone
+              return;
+            }
+            beginning_ = false;
+            if (*out == begun::started || *out == begun::queued) {
               turn_state fresh;
               fresh.id = turn;
               if (*out == begun::started && !running_ && waiting_.empty() && !claiming_) {
                 running_ = std::move(fresh);
                 run();
-              } else if (*out != begun::joined) {
+              } else {
                 waiting_.push_back(std::move(fresh));
                 run_next();
               }
@@ -208,24 +217,21 @@ void session::take_over(const std::vector<turn_row>& found) {
   run_next();
 }
 
-/// In turn with the beginnings: what one of them has stored, and not heard of yet, is not taken for
-/// a turn that nobody works on.
+/// In place of a beginning: what one of them has stored, and not heard of yet, is not taken for a
+/// turn that nobody works on.
 void session::look_again() {
-  beginnings_.push_back([this] {
-    home_.query<std::vector<turn_row>>(
-        [&all = home_.all, which = which_] { return all.unfinished(which); },
-        mine([this](std::optional<std::vector<turn_row>> found) {
-          beginning_ = false;
-          if (found) {
-            looking_ = false;
-            take_over(*found);
-          } else {
-            later([this] { look_again(); });
-          }
-          begin_next();
-        }));
-  });
-  begin_next();
+  looking_ = true;
+  home_.query<std::vector<turn_row>>(
+      [&all = home_.all, which = which_] { return all.unfinished(which); },
+      mine([this](std::optional<std::vector<turn_row>> found) {
+        if (!found) {
+          later([this] { look_again(); });
+          return;
+        }
+        looking_ = beginning_ = false;
+        take_over(*found);
+        begin_next();
+      }));
 }
 
 void session::run_next() {
