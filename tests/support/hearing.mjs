@@ -118,7 +118,7 @@ export class Hearing {
     const done = this.turns.find((x) => x.turn === turn);
     if (done) return Promise.resolve(done);
     const end = new Promise((resolve, reject) => this.#waiting.set(turn, { resolve, reject }));
-    return within(end, `${this.name} to hear the end of ${turn}; it stands behind ${this.#place}`, ms);
+    return within(end, `${this.name} to hear the end of ${turn}`, ms);
   }
 }
 
