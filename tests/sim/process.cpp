@@ -299,6 +299,12 @@ void process::forget(session& x, bool moved) {
     sessions_.erase(at);
   turns->session_over(x);
   port->entity_lost(x.which(), moved);
+  // Refused for the turn's epoch though the shard is ours still: an own claim was carried out late.
+  if (moved && !all.broken("fenced-for-good"))
+    after(250ms, [this, which = x.which()] {
+      if (route_of(which).where == cluster::route::kind::here)
+        activate(which);
+    });
   for (auto& [id, out] : departures_)
     if (const auto y = out.staying.find(x.which()); y != out.staying.end() && y->second == keep)
       after(10us, [this, id = id, which = x.which()] { stayed(id, which); });
