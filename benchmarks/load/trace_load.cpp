@@ -10,6 +10,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "load/http_reader.hpp"
@@ -91,9 +92,13 @@ public:
     response_.feed({buffer, static_cast<std::size_t>(n)}, [&](std::string_view body) {
       if (response_.status() == 200)
         events_.feed(body, [&](std::string_view text) { event(text, now); });
+      else
+        refusal_.append(body);
     });
-    if (response_.has_head() && response_.status() != 200)
-      return refuse(response_.head());
+    if (response_.complete() && response_.status() != 200)
+      return refuse(std::to_string(response_.status()) + " " + std::exchange(refusal_, {}));
+    if (response_.status() != 200)
+      return;
     if (response_.has_head() && !accepted_) {
       accepted_ = true;
       ++sum_.open;
@@ -171,6 +176,7 @@ private:
   std::size_t server_;
   std::string path_;
   std::string cursor_;
+  std::string refusal_;
   int fd_ = -1;
   bool connected_ = false;
   bool accepted_ = false;
