@@ -345,8 +345,8 @@ void session::turn_finished(turn_id id, lease_epoch epoch) {
 }
 
 void session::turn_held(turn_id id, lease_epoch epoch) {
-  if (running_ && running_->id == id && running_->epoch == epoch)
-    running_->held = true;
+  if (running_ && running_->id == id && running_->epoch == epoch && running_->holds_open > 0)
+    --running_->holds_open;
 }
 
 void session::worker_lost(turn_id id, lease_epoch epoch) {
@@ -364,7 +364,8 @@ void session::worker_lost(turn_id id, lease_epoch epoch) {
 void session::reclaim() {
   auto turn = std::move(*running_);
   running_.reset();
-  turn.reclaim = turn.held = turn.hold_sent = false;
+  turn.reclaim = turn.hold_sent = false;
+  turn.holds_open = 0;
   turn.worker_node = {};
   turn.credit = 0;
   waiting_.push_front(std::move(turn));
@@ -459,9 +460,12 @@ bool session::quiet() {
   auto& turn = *running_;
   if (!turn.worker || turn.finished || turn.reclaim)
     return false;
-  if (!std::exchange(turn.hold_sent, true))
+  if (!std::exchange(turn.hold_sent, true)) {
     turn.worker->hold();
-  return turn.held && log_->all_committed();
+    ++turn.holds_open;
+  }
+  // Each hold is answered, in order: an answer to an earlier one says nothing of what came since.
+  return turn.holds_open == 0 && log_->all_committed();
 }
 
 void session::try_to_leave() {
@@ -489,7 +493,6 @@ void session::stay() {
     return;
   std::exchange(leaving_, nullptr)(std::nullopt);
   if (running_ && running_->worker && std::exchange(running_->hold_sent, false)) {
-    running_->held = false;
     running_->worker->resume();
     grant();
   }

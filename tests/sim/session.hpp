@@ -86,7 +86,7 @@ private:
     node_id worker_node;
     uint32_t credit = 0;
     bool hold_sent = false;
-    bool held = false;
+    uint32_t holds_open = 0;  // not answered yet
     bool finished = false;
     bool ending = false;
     bool unsure = false;
