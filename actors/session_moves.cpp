@@ -79,8 +79,11 @@ void session::stay() {
     return;
   leaving_->deliver(caf::make_error(caf::sec::request_timeout));
   leaving_.reset();
-  if (running_ && running_->worker && std::exchange(running_->hold_sent, false))
+  if (running_ && running_->worker && std::exchange(running_->hold_sent, false)) {
     send(running_->worker, runtime::turn_home{caf::actor_cast<caf::actor>(this)});
+    if (!log_->want_commit())
+      grant();
+  }
   run_next();
 }
 

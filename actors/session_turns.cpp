@@ -179,7 +179,8 @@ void session::chunks_refused(bool by_fence) {
 }
 
 void session::grant() {
-  if (!running_ || running_->finished || !running_->worker)
+  // Not while it leaves: on another node the credit could come after its next home, and be lost.
+  if (!running_ || running_->finished || !running_->worker || running_->hold_sent)
     return;
   auto& turn = *running_;
   const bool full = services_->logs->uncommitted_bytes() > limits::log_uncommitted_bytes;
