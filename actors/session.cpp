@@ -1,5 +1,6 @@
 #include "actors/session.hpp"
 
+#include <algorithm>
 #include <caf/actor_cast.hpp>
 
 #include "runtime/limits.hpp"
@@ -135,11 +136,7 @@ void session::loaded(std::optional<sql::session_row> row) {
     return;
   }
   row_ = std::move(*row);
-  // Nothing was shown here yet: what comes first follows what the session said last.
-  log_->begin_behind(row_.last_ended
-                         ? cursor{row_.last_ended->turn, row_.last_ended->epoch,
-                                  static_cast<int64_t>(row_.last_ended->chunks)}
-                         : cursor{});
+  begin_log_behind_history();
   if (auto mode = persona::parse_mode(row_.mode))
     soul_.active = *mode;
   auto query = sql::turns::unfinished_of(id_.tenant, key());
@@ -149,6 +146,13 @@ void session::loaded(std::optional<sql::session_row> row) {
       not_loaded();
       return;
     }
+    const auto open = log_->open_turn();
+    const auto same = [&](const sql::unfinished_turn& x) { return x.id == *open; };
+    if (open && std::none_of(found->begin(), found->end(), same) && log_->begin_anew(lease_)) {
+      // The log breaks off in a turn that has ended: its end was stored and not shown here.
+      begin_log_behind_history();
+      services_->advanced(log_);
+    }
     phase_ = phase::ready;
     arrived_ = services_->arrived(id_);
     take_over(std::move(*found));
@@ -156,6 +160,14 @@ void session::loaded(std::optional<sql::session_row> row) {
     for (auto& work : std::exchange(held_, {}))
       work();
   });
+}
+
+/// When nothing was shown here yet, what comes first follows what the session said last.
+void session::begin_log_behind_history() {
+  log_->begin_behind(row_.last_ended
+                         ? cursor{row_.last_ended->turn, row_.last_ended->epoch,
+                                  static_cast<int64_t>(row_.last_ended->chunks)}
+                         : cursor{});
 }
 
 void session::not_loaded() {

@@ -108,6 +108,7 @@ private:
     uint32_t credit = 0;   ///< chunks it may still send
     uint32_t prompt_words = 0;  ///< what a canceled one is charged for its prompt
     bool cancel = false;        ///< asked for before it ran
+    bool taken_over = false;    ///< another activation ran it
     std::optional<turn_finished> finished;
     bool ending = false;  ///< its last transaction is under way
     bool unsure = false;  ///< an attempt to end it may have committed
@@ -120,6 +121,7 @@ private:
   [[nodiscard]] session_id key() const noexcept { return session_id{id_.key}; }
   void loaded(std::optional<sql::session_row> row);
   void not_loaded();
+  void begin_log_behind_history();
   template <class T>
   caf::result<answer<T>> when_ready(std::function<void(promise<T>)> work);
   [[nodiscard]] session_view view() const;
@@ -155,6 +157,8 @@ private:
   void look_again_later();
   void look_again();
   void run_next();
+  void read_durable_part(lease_epoch epoch);
+  void claimed(std::optional<lease_epoch> epoch);
 
   // session_turns.cpp: the running turn
   void run();

@@ -33,6 +33,14 @@ void session::begin_next() {
 }
 
 void session::begin(const send_message& ask, promise<accepted> out) {
+  if (looking_) {
+    // One before it may be stored: its turn comes first, and this one is not begun beside it.
+    out.deliver(answer<accepted>{
+        refusal{503, "The database is out of reach. Try again shortly.", 1, "unavailable"}});
+    beginning_ = false;
+    begin_next();
+    return;
+  }
   if (permit_ == nullptr)
     permit_ = services_->turn_permit(id_.tenant, ask.tier);
   if (permit_ == nullptr) {
@@ -151,6 +159,7 @@ session::turn_state session::stored(sql::unfinished_turn& x) {
   out.budget = std::move(x.budget);
   out.key = x.api_key.value_or(api_key_id{});
   out.answer = std::move(x.answer);
+  out.taken_over = x.status == sql::turn_status::running;
   return out;
 }
 
@@ -196,26 +205,50 @@ void session::run_next() {
   claiming_ = true;
   auto query = under_lease(sql::turns::claim(id_.tenant, waiting_.front().id));
   runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
-    claiming_ = false;
     auto* epoch = std::get_if<0>(&out);
     if (epoch == nullptr) {
+      claiming_ = false;
       if (!was_fenced(std::get<1>(out)))
         later([this] { run_next(); });
+    } else if (*epoch && waiting_.front().taken_over) {
+      read_durable_part(**epoch);
+    } else {
+      claimed(*epoch);
+    }
+  });
+}
+
+/// What its last owner had under way may have been committed until the claim: now nothing more
+/// comes, and what is there is what we go on from.
+void session::read_durable_part(lease_epoch epoch) {
+  auto query = sql::turns::unfinished_of(id_.tenant, key());
+  runtime::run_query(this, services_->database, std::move(query), [this, epoch](auto out) {
+    auto* found = std::get_if<0>(&out);
+    if (found == nullptr) {
+      later([this, epoch] { read_durable_part(epoch); });
       return;
     }
-    if (*epoch) {
-      running_ = std::make_unique<turn_state>(std::move(waiting_.front()));
-      running_->epoch = **epoch;
-    }
-    waiting_.pop_front();
-    if (running_) {
-      run();
-    } else {  // it has ended elsewhere: its readers find it in PostgreSQL
-      place_held_readers();
-      run_next();
-    }
-    release_permit();
+    for (auto& x : *found)
+      if (x.id == waiting_.front().id)
+        waiting_.front().answer = std::move(x.answer);
+    claimed(epoch);
   });
+}
+
+void session::claimed(std::optional<lease_epoch> epoch) {
+  claiming_ = false;
+  if (epoch) {
+    running_ = std::make_unique<turn_state>(std::move(waiting_.front()));
+    running_->epoch = *epoch;
+  }
+  waiting_.pop_front();
+  if (running_) {
+    run();
+  } else {  // it has ended elsewhere: its readers find it in PostgreSQL
+    place_held_readers();
+    run_next();
+  }
+  release_permit();
 }
 
 }  // namespace kgents::actors

@@ -225,7 +225,7 @@ private:
       const bool fenced = why == runtime::fenced_error();
       if (fenced) {
         metrics_.cluster.fenced.Increment();
-        members_->poke();
+        members_->look_after(id);
       } else {
         log::error("entity crashed",
                    {{"kind", to_string(id.kind)}, {"tenant_id", id.tenant.text()}});
@@ -292,6 +292,7 @@ private:
     with.ports = &ports_;
     with.mesh = &mesh_;
     with.arrivals = &arrivals_;
+    with.logs = &logs_;
     with.state_changed = [this](member_state x) {
       ready_.member = x == member_state::up;
       if (x == member_state::up && !was_up_.exchange(true))

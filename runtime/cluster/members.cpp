@@ -110,6 +110,13 @@ mesh::handlers members::handlers() {
           .view_changed = [this] { happened(poked{}); }};
 }
 
+void members::look_after(const entity_id& id) {
+  boost::asio::post(unit()->thread().context(), [this, id, keep = caf::strong_actor_ptr{ctrl()}] {
+    to_activate_.insert(id);
+    happened(poked{});
+  });
+}
+
 void members::drain() {
   boost::asio::post(unit()->thread().context(),
                     [this, keep = caf::strong_actor_ptr{ctrl()}] { happened(drain_asked{}); });
@@ -316,6 +323,10 @@ void members::recover() {
             ++count;
             activate(session);
           }
+          // A log that breaks off in a turn which has ended: its readers wait for the rest.
+          for (const auto& log : parts_.logs->read())
+            if (contains(ours, log->session()) && log->open_turn())
+              activate(log->session());
           if (count > 0)
             log::info("going on with unfinished answers", {{"sessions", count}});
         });

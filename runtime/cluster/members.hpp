@@ -63,6 +63,7 @@ public:
     runtime::ports* ports = nullptr;
     cluster::mesh* mesh = nullptr;
     cluster::arrivals* arrivals = nullptr;
+    session_logs* logs = nullptr;
     std::function<void(member_state)> state_changed;
     /// Nothing is ours any more, or nobody is there to take it.
     std::function<void()> drained;
@@ -83,6 +84,8 @@ public:
   void on_exit() override;
 
   /// From any thread.
+  /// An entity of ours was refused by PostgreSQL: if its shard is ours nevertheless, it goes on.
+  void look_after(const entity_id& id);
   void drain();
   void poke();
   [[nodiscard]] std::shared_ptr<const cluster_status> status() const { return status_.load(); }

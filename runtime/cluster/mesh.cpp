@@ -18,12 +18,14 @@ constexpr size_t page_bytes = 128 * 1024;
 
 /// What follows the place that was found, as far as it is shown: the reader's own node cannot read
 /// our log.
-placed events_behind(const attached& here) {
+answer<placed> events_behind(const attached& here) {
   placed out;
   auto events = here.backlog;
   if (events.empty()) {
     auto position = here.position;
-    here.log->read(position, events, page_events);
+    if (!here.log->read(position, events, page_events))
+      // It went on meanwhile, and holds that place no more.
+      return refusal{503, "The session went on. Try again.", 1, "restarted"};
   }
   size_t bytes = 0;
   for (const auto& e : events) {
@@ -195,7 +197,7 @@ void mesh::serve_reader(node_id from, const ask_frame& x) {
       x.to, message,
       [this, from, ticket = x.ticket](const answer<attached>& out) {
         const answer<placed> there =
-            out.ok() ? answer<placed>{events_behind(out.value)} : answer<placed>{out.wrong};
+            out.ok() ? events_behind(out.value) : answer<placed>{out.wrong};
         links_->send(from, to_bytes(answer_frame{ticket, encode(there)}));
       },
       0);
