@@ -97,7 +97,9 @@ private:
         : expecting<T>{x, n, std::move(d)}, message{std::move(m)} {
       this->may_leave = cluster::wire_tag<Message>::value != 0;
       this->repeatable = cluster::is_repeatable(message);
-      this->patient = std::is_same_v<Message, attach_reader>;
+      // Not who waits for the answer to a message of its own.
+      if constexpr (std::is_same_v<Message, attach_reader>)
+        this->patient = !message.this_turn;
     }
 
     void here(port& p, uint64_t ticket, const caf::actor& target) override {

@@ -149,10 +149,17 @@ public:
     sql_thread_.start();
     cluster_thread_.start();
     threads_.start();
-    server_.start();
+    try {
+      server_.start();
+    } catch (...) {  // its address is taken, say: the threads and actors run already
+      take_down();
+      throw;
+    }
   }
 
-  ~impl() {
+  ~impl() { take_down(); }
+
+  void take_down() {
     server_.stop();
     leave_cluster();
     region_.stop();
@@ -385,7 +392,10 @@ private:
   /// Our shards are free at once, instead of when our silence is noticed.
   void leave_cluster() {
     changes_.reset();
-    if (const auto self = members_->self()) {
+    // First of all, so that it does not find itself gone and join again.
+    const auto self = members_->self();
+    caf::anon_send_exit(members_handle_, caf::exit_reason::user_shutdown);
+    if (self) {
       std::promise<void> left;
       auto query = sql::cluster::leave(self);
       query.work.deadline = std::chrono::steady_clock::now() + std::chrono::seconds{1};
@@ -398,7 +408,6 @@ private:
       quiet.set_value();
     });
     quiet.get_future().wait();
-    caf::anon_send_exit(members_handle_, caf::exit_reason::user_shutdown);
   }
 
   void serve_entities() {

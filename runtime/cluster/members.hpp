@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <boost/asio/post.hpp>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -9,6 +10,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "runtime/cluster/arrivals.hpp"
 #include "runtime/cluster/coordinator.hpp"
 #include "runtime/cluster/mesh.hpp"
 #include "runtime/cluster/routes.hpp"
@@ -19,18 +21,9 @@
 
 namespace kgents::runtime::cluster {
 
-/// Running turns that a hand-off brought, until their sessions are activated. Any thread.
-class arrivals {
-public:
-  void add(const moving_turn& x);
-  [[nodiscard]] std::optional<moving_turn> take(const entity_id& session);
-  /// Those of sessions that leave without ever having been here, or that did not stay.
-  std::vector<moving_turn> take(const std::vector<shard_id>& shards);
-
-private:
-  std::mutex mutex_;
-  std::unordered_map<entity_id, moving_turn> turns_;
-};
+/// A statement of membership or leases: shorter than a heartbeat's interval, so that one that hangs
+/// does not keep the next from being tried.
+inline constexpr auto query_deadline = std::chrono::milliseconds{1500};
 
 /// What this node knows of the cluster, at one moment.
 struct cluster_status {
@@ -147,6 +140,7 @@ private:
   coordinator machine_;
   std::vector<event> events_;  // that came while others were carried out
   bool busy_ = false;
+  bool stopped_ = false;
   std::unordered_map<uint64_t, departure> departures_;
   std::vector<shard_id> to_recover_;
   bool recovering_ = false;
@@ -158,5 +152,17 @@ private:
   std::atomic<uint64_t> self_{0};
   std::atomic<std::shared_ptr<const cluster_status>> status_;
 };
+
+/// The answer comes on the pool's thread and is dealt with on ours.
+template <class T, class Done>
+void members::query(sql::query<T> what, Done done) {
+  what.work.deadline = std::chrono::steady_clock::now() + query_deadline;
+  sql::run(*parts_.control, std::move(what),
+           [this, keep = caf::strong_actor_ptr{ctrl()}, done](sql::answer<T> out) {
+             boost::asio::post(unit()->thread().context(),
+                               [keep, done, out = std::make_shared<sql::answer<T>>(
+                                                std::move(out))] { done(*out); });
+           });
+}
 
 }  // namespace kgents::runtime::cluster
