@@ -9,6 +9,9 @@
 
 namespace kgents::sql {
 
+/// Beyond this many bytes of data an event is kept without them.
+inline constexpr size_t agentese_data_bytes = 64 * 1024;
+
 /// What one invocation leaves behind: an event of the tenant's log, and what is billed for it.
 ///
 /// `event_id` and `usage` are made by whoever notes the mark (`uuid::time_ordered()`), so that a
@@ -24,6 +27,7 @@ struct agentese_mark {
   /// JSON text; empty is null. `invoked`: the result; `error`: `{error, type}`; `refused`:
   /// `{reason}`. Beyond 64 KiB it is left out.
   std::string data;
+  bool data_truncated = false;  ///< it was left out; set by the journal
   std::string status = "ok";  ///< or an error's code
   uint32_t duration_ms = 0;
   uint32_t tokens = 0;

@@ -1,5 +1,6 @@
 #include <charconv>
 
+#include "sql/array_literal.hpp"
 #include "sql/columns.hpp"
 #include "sql/turns.hpp"
 
@@ -7,34 +8,10 @@ namespace kgents::sql {
 
 namespace {
 
-void begin_element(std::string& array) { array.push_back(array.empty() ? '{' : ','); }
-
 void append_number(std::string& array, uint64_t x) {
   char digits[20];
   const auto end = std::to_chars(digits, digits + sizeof digits, x).ptr;
   array.append(digits, end);
-}
-
-/// A quoted element of an array literal: only the quote and the backslash are special inside
-/// (PostgreSQL 8.15.6).
-void append_quoted(std::string& array, std::string_view text) {
-  array.push_back('"');
-  for (size_t at = 0; at < text.size();) {
-    const auto special = std::min(text.find_first_of("\"\\", at), text.size());
-    array.append(text, at, special - at);
-    if (special < text.size()) {
-      array.push_back('\\');
-      array.push_back(text[special]);
-    }
-    at = special + 1;
-  }
-  array.push_back('"');
-}
-
-std::string take_array(std::string& array) {
-  auto literal = std::exchange(array, {});
-  literal.append(literal.empty() ? "{}" : "}");
-  return literal;
 }
 
 }  // namespace
