@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/agentese/trimmer.hpp"
 #include "sql/agentese_mark.hpp"
 #include "sql/pool.hpp"
 
@@ -30,7 +31,7 @@ struct journal_probe {
 ///
 /// It never holds up or fails a call. While PostgreSQL is away marks wait here, up to a bound;
 /// beyond it new ones are dropped and counted. A commit that fails is tried again with the same ids
-/// until it succeeds, so no mark is there twice.
+/// until it succeeds, so no mark is there twice. The logs it writes to are kept at their bounds.
 ///
 /// Lives on the thread of `context`; `note` from any thread.
 class journal {
@@ -39,7 +40,8 @@ public:
   using grown = std::function<void(const std::vector<std::pair<tenant_id, int64_t>>&)>;
 
   /// `control` is the pool of kg_control, on `context`; it must outlive this.
-  journal(boost::asio::io_context& context, sql::pool& control, journal_probe probe = {});
+  journal(boost::asio::io_context& context, sql::pool& control, journal_probe probe = {},
+          retention keep = {});
   ~journal();
   journal(const journal&) = delete;
   journal& operator=(const journal&) = delete;
