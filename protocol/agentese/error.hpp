@@ -114,8 +114,8 @@ using names = std::span<const std::string>;
                                           std::string message);
 /// COMPOSITION_ERROR with law_violated minimal_output. `locus`: the stage's path.
 [[nodiscard]] error minimal_output(std::string_view locus);
-/// COMPOSITION_ERROR: what a stage answered, with its number (from 0) and path; the stage's own
-/// category.
+/// The error of a stage (from 0) of a composition: its own code and category, with its number and
+/// path in the message (`Stage 2 …`) and in details.stage (from 1), details.stage_path.
 [[nodiscard]] error stage_failed(size_t stage, std::string_view path, const error& cause);
 /// LAW_VIOLATION
 [[nodiscard]] error law_check_failed(std::string_view law, std::string_view locus,

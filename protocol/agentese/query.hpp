@@ -1,7 +1,7 @@
 #pragma once
 
-// `?world.*`, `?*.*.manifest`, `?self.memory.?` (agentese.md section 11). Pure; matching is linear
-// in pattern times text at worst and never backtracks further than to the last star.
+// `?world.*`, `?*.*.manifest`, `?self.memory.?` (agentese.md section 11). Pure; matching takes time
+// in proportion to pattern plus text, whatever the pattern.
 
 #include <array>
 #include <cstdint>
@@ -35,7 +35,8 @@ struct query {
 /// The error is QUERY_SYNTAX. An unknown context is none: it matches nothing.
 [[nodiscard]] std::variant<query, error> parse_query(std::string_view text);
 
-/// Whether a glob with any number of stars matches the whole text.
+/// Whether a glob with any number of stars matches the whole text; one larger than max_query_bytes
+/// matches nothing.
 [[nodiscard]] bool glob_matches(std::string_view glob, std::string_view text) noexcept;
 
 /// Whether the query wants this node. The holon part is compared with all of the node path after
