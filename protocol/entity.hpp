@@ -9,18 +9,13 @@
 
 namespace kgents {
 
-enum class entity_kind : uint8_t { tenant, session, soul };
+/// `world` to `time` are a tenant's AGENTESE contexts, one entity each.
+enum class entity_kind : uint8_t { tenant, session, soul, world, self, concept_, void_, time };
 
 [[nodiscard]] constexpr std::string_view to_string(entity_kind x) noexcept {
-  switch (x) {
-    case entity_kind::tenant:
-      return "tenant";
-    case entity_kind::session:
-      return "session";
-    case entity_kind::soul:
-      return "soul";
-  }
-  return "unknown";
+  constexpr std::string_view names[] = {"tenant", "session", "soul", "world",
+                                        "self",   "concept", "void", "time"};
+  return names[static_cast<size_t>(x)];
 }
 
 /// Address of an actor that lives somewhere in the cluster: never a handle.
@@ -45,6 +40,10 @@ typename Inspector::result_type inspect(Inspector& f, entity_id& x) {
 }
 [[nodiscard]] inline entity_id tenant_entity(tenant_id tenant) noexcept {
   return {entity_kind::tenant, tenant, tenant.value};
+}
+/// `kind` is one of the five contexts.
+[[nodiscard]] inline entity_id context_entity(entity_kind kind, tenant_id tenant) noexcept {
+  return {kind, tenant, tenant.value};
 }
 
 }  // namespace kgents

@@ -61,6 +61,8 @@ inline constexpr size_t attaching = 32;
 /// A request to an entity that is not answered by then gets 504; PostgreSQL's own deadline is
 /// shorter.
 inline constexpr auto entity_deadline = 10s;
+/// The same where a model is asked on the way: its own deadline (120 s, agentese.md 18.7) and some.
+inline constexpr auto slow_entity_deadline = 130s;
 /// A transaction of an entity or route.
 inline constexpr auto sql_deadline = 5s;
 /// Between attempts to end a turn while PostgreSQL is away.

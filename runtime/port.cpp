@@ -55,15 +55,16 @@ void port::begin(std::unique_ptr<asked> what) {
     return;
   }
   const auto ticket = ++next_;
-  what->deadline = timer_wheel::clock::now() + deadline_;
+  const auto now = timer_wheel::clock::now();
+  what->deadline = now + (what->slow ? limits::slow_entity_deadline : deadline_);
   // Answered ones leave from the front, two for each that comes, so the queue is as long as what
   // waits.
-  for (int i = 0; i < 2 && !deadlines_.empty() && !waiting_.contains(deadlines_.front().second);
-       ++i)
-    deadlines_.pop_front();
-  deadlines_.emplace_back(what->deadline, ticket);
-  if (!sweeper_.armed())
-    unit()->thread().wheel().arm(sweeper_, deadline_);
+  auto& queue = deadlines_[what->slow ? 1 : 0];
+  for (int i = 0; i < 2 && !queue.empty() && !waiting_.contains(queue.front().second); ++i)
+    queue.pop_front();
+  queue.emplace_back(what->deadline, ticket);
+  if (!sweeper_.armed() || what->deadline < sweep_at_)
+    arm_sweeper(now);
   if (what->patient && attaching_ >= limits::attaching) {
     waiting_.emplace(ticket, std::move(what));
     patient_.push_back(ticket);
@@ -192,21 +193,34 @@ void port::routes_changed() {
 
 void port::sweep() {
   const auto now = timer_wheel::clock::now();
-  while (!deadlines_.empty() && deadlines_.front().first <= now) {
-    const auto ticket = deadlines_.front().second;
-    deadlines_.pop_front();
-    if (!waiting_.contains(ticket))
-      continue;
-    if (parked_.erase(ticket) != 0)
-      fail(ticket, {503, "The session is moving between nodes. Try again.", 1, "moving"});
-    else
-      fail(ticket, {504, "The session did not answer in time. Try again.", 1, "timeout"});
+  for (auto& queue : deadlines_) {
+    while (!queue.empty() && queue.front().first <= now) {
+      const auto ticket = queue.front().second;
+      queue.pop_front();
+      if (!waiting_.contains(ticket))
+        continue;
+      if (parked_.erase(ticket) != 0)
+        fail(ticket, {503, "What you asked is moving between nodes. Try again.", 1, "moving"});
+      else
+        fail(ticket, {504, "No answer in time. Try again.", 1, "timeout"});
+    }
+    // Most are answered long before: look at the next one that still waits.
+    while (!queue.empty() && !waiting_.contains(queue.front().second))
+      queue.pop_front();
   }
-  // Most are answered long before: look at the next one that still waits.
-  while (!deadlines_.empty() && !waiting_.contains(deadlines_.front().second))
-    deadlines_.pop_front();
-  if (!deadlines_.empty())
-    unit()->thread().wheel().arm(sweeper_, deadlines_.front().first - now, now);
+  arm_sweeper(now);
+}
+
+/// For the first deadline there is.
+void port::arm_sweeper(timer_wheel::clock::time_point now) {
+  auto first = timer_wheel::clock::time_point::max();
+  for (const auto& queue : deadlines_)
+    if (!queue.empty())
+      first = std::min(first, queue.front().first);
+  if (first == timer_wheel::clock::time_point::max())
+    return;
+  sweep_at_ = first;
+  unit()->thread().wheel().arm(sweeper_, first - now, now);
 }
 
 ports::ports(caf::actor_system& system, const std::vector<io_thread*>& threads, region& entities,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <caf/actor_system.hpp>
 #include <deque>
 #include <functional>
@@ -21,7 +22,8 @@ namespace kgents::runtime {
 /// thread. One per thread.
 ///
 /// `ask` calls back exactly once on the same thread: with the entity's answer, or with a refusal
-/// (503 not admitted or lost with its entity, 504 past the deadline). An entity of this node is
+/// (503 not admitted or lost with its entity, 504 past the deadline: ten seconds, or a model's time
+/// for what says that it may take longer). An entity of this node is
 /// sent a message under a permit; one of another node is asked over the cluster, one hop away. What
 /// is asked while its shard moves waits here, in order, and goes to the new owner; what was asked
 /// of an owner that was lost is asked again of the next one, if it may be.
@@ -77,6 +79,7 @@ private:
     bool may_leave = false;   // its message can be sent to another node
     bool repeatable = false;  // it may be asked again when nobody knows whether it was done
     bool patient = false;     // others go first when there are many
+    bool slow = false;        // it may take as long as a model does
     bool begun = false;
     lease_epoch epoch = 0;    // of the lease it was last asked under, here
     region::permit permit;
@@ -100,6 +103,8 @@ private:
       // Not who waits for the answer to a message of its own.
       if constexpr (std::is_same_v<Message, attach_reader>)
         this->patient = !message.this_turn;
+      if constexpr (std::is_same_v<Message, agentese::invoke_aspect>)
+        this->slow = message.deadline_ms > limits::entity_deadline / std::chrono::milliseconds{1};
     }
 
     void here(port& p, uint64_t ticket, const caf::actor& target) override {
@@ -184,18 +189,21 @@ private:
   void lost(uint64_t ticket, bool moved);
   void fail(uint64_t ticket, refusal why);
   void sweep();
+  void arm_sweeper(timer_wheel::clock::time_point now);
 
   region& entities_;
   cluster::remote* const others_;
   const timer_wheel::clock::duration deadline_;
   std::unordered_map<uint64_t, std::unique_ptr<asked>> waiting_;
-  std::deque<std::pair<timer_wheel::clock::time_point, uint64_t>> deadlines_;
+  /// In the order of the deadlines: one queue for the usual ones, one for the slow.
+  std::array<std::deque<std::pair<timer_wheel::clock::time_point, uint64_t>>, 2> deadlines_;
   std::set<uint64_t> parked_;  // in the order they were asked
   std::unordered_map<entity_id, uint32_t> parked_entities_;
   std::deque<uint64_t> patient_;  // not begun yet
   size_t attaching_ = 0;          // patient ones that have begun
   bool beginning_ = false;
   wheel_timer sweeper_;
+  timer_wheel::clock::time_point sweep_at_{};
   wheel_timer waker_;
   uint64_t next_ = 0;
 };

@@ -26,7 +26,9 @@ enum class admission_refusal : uint8_t {
 
 /// Whether entities of that kind are placed on the cluster's nodes; the others live on every node
 /// that needs them.
-[[nodiscard]] constexpr bool is_placed(entity_kind x) noexcept { return x == entity_kind::session; }
+[[nodiscard]] constexpr bool is_placed(entity_kind x) noexcept {
+  return x != entity_kind::tenant && x != entity_kind::soul;
+}
 
 struct region_limits {
   uint32_t entity_in_flight;

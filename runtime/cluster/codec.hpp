@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "protocol/agentese/invocation.hpp"
 #include "protocol/entity.hpp"
 #include "protocol/messages.hpp"
 #include "protocol/stream_event.hpp"
@@ -28,7 +29,10 @@ namespace kgents::runtime::cluster {
 template <class T>
 struct last_of;
 template <>
-struct last_of<entity_kind> : std::integral_constant<entity_kind, entity_kind::soul> {};
+struct last_of<entity_kind> : std::integral_constant<entity_kind, entity_kind::time> {};
+template <>
+struct last_of<agentese::answer_kind>
+    : std::integral_constant<agentese::answer_kind, agentese::answer_kind::refused> {};
 template <>
 struct last_of<when_busy> : std::integral_constant<when_busy, when_busy::interrupt> {};
 template <>
