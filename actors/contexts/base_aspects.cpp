@@ -58,8 +58,9 @@ task<outcome> witness(aspect_call& c) {
 }
 
 task<outcome> affordances(aspect_call& c) {
+  const auto names = co_await afforded(c);
   co_return json::object{{"handle", c.node()},
-                         {"affordances", texts(co_await afforded(c))},
+                         {"affordances", texts(names)},
                          {"observer_archetype", c.who().archetype}};
 }
 

@@ -13,6 +13,9 @@ namespace kgents::actors {
 /// A task lives on its actor's mailbox: it is resumed by the actor's handlers only, so between two
 /// awaits nothing else of the actor runs. Destroying it at a suspension ends it there: its locals
 /// are destroyed, nothing after it runs.
+///
+/// Await into a local of its own, `const auto x = co_await …;`: GCC 12 miscompiles or rejects an
+/// await inside a braced list or beside temporaries that outlive it.
 template <class T>
 class [[nodiscard]] task {
 public:
