@@ -30,6 +30,7 @@ struct agentese_event {
   std::string archetype;  ///< of the observer
   std::string observer;   ///< its id; empty: unknown
   std::string timestamp;  ///< wire form
+  int64_t timestamp_us = 0;  ///< the same, microseconds since 1970
   std::string data;       ///< JSON; empty: null
   bool truncated = false;  ///< the data was too large to be kept
   std::string status;      ///< `ok` or an error's code

@@ -11,7 +11,7 @@
   "seq, event_id, event_type, path, aspect, observer_archetype, observer_id, "                 \
   KGENTS_SQL_TIME("created_at")                                                                \
   ", data::text, data_truncated, status, duration_ms, tokens, trace_id, span_id, "             \
-  "parent_span_id, origin, caller_path"
+  "parent_span_id, origin, caller_path, (extract(epoch FROM created_at) * 1000000)::bigint"
 
 namespace kgents::sql {
 
@@ -45,6 +45,7 @@ agentese_event_ptr event_at(const rows& x, int row) {
   out->parent_span_id = x.text(row, 15);
   out->origin = x.text(row, 16);
   out->caller = x.text(row, 17);
+  out->timestamp_us = x.integer(row, 18);
   return out;
 }
 
@@ -74,6 +75,13 @@ agentese_replay_start start_at(std::vector<rows>& all) {
   return {.log = {.last_seq = x.integer(0, 0), .trimmed_seq = x.integer(0, 1)},
           .after = x.integer(0, 2),
           .incomplete = x.boolean(0, 3)};
+}
+
+std::vector<std::pair<tenant_id, int64_t>> logs_of(std::vector<rows>& all) {
+  std::vector<std::pair<tenant_id, int64_t>> out;
+  for (int row = 0; row < all[0].size(); ++row)
+    out.emplace_back(id_at<tenant_id>(all[0], row, 0), all[0].integer(row, 1));
+  return out;
 }
 
 std::string number_or_null(int64_t x, bool null) { return null ? "NULL" : std::to_string(x); }
@@ -136,12 +144,7 @@ query<std::vector<std::pair<tenant_id, int64_t>>> mark_batch::take() {
   statement insert{text};
   for (auto& array : arrays_)
     insert.params.emplace_back(take_array(array));
-  return {{.statements = {std::move(insert)}}, [](std::vector<rows>& all) {
-            std::vector<std::pair<tenant_id, int64_t>> out;
-            for (int row = 0; row < all[0].size(); ++row)
-              out.emplace_back(id_at<tenant_id>(all[0], row, 0), all[0].integer(row, 1));
-            return out;
-          }};
+  return {{.statements = {std::move(insert)}}, logs_of};
 }
 
 namespace agentese_events {
@@ -268,6 +271,17 @@ statement change_statement(std::string_view node, std::string_view data, std::st
   };
   return {text,
           {std::string{node}, text_or_null(data), text_or_null(archetype), text_or_null(trace_id)}};
+}
+
+query<std::vector<std::pair<tenant_id, int64_t>>> last_seqs(
+    const std::vector<tenant_id>& tenants) {
+  constexpr std::string_view text = "SELECT tenant, seq FROM kg.agentese_last_seqs($1)";
+  std::string array;
+  for (const auto& x : tenants) {
+    begin_element(array);
+    x.value.append_to(array);
+  }
+  return {{.statements = {{text, {take_array(array)}}}, .read_only = true}, logs_of};
 }
 
 query<int64_t> trim(tenant_id tenant, size_t keep, std::chrono::seconds age, size_t chunk) {

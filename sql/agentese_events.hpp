@@ -61,7 +61,7 @@ struct agentese_trace_page {
   int64_t total = 0;                       ///< that fit, in what is retained
 };
 
-/// A tenant's event log. All for kg_app but `trim`.
+/// A tenant's event log. All for kg_app but `last_seqs` and `trim`.
 namespace agentese_events {
 
 [[nodiscard]] query<agentese_log_ends> ends(tenant_id tenant);
@@ -93,6 +93,10 @@ namespace agentese_events {
 [[nodiscard]] statement change_statement(std::string_view node, std::string_view data,
                                          std::string_view trace_id = {},
                                          std::string_view archetype = "system");
+
+/// The newest seq of each of these tenants whose log has begun. For kg_control.
+[[nodiscard]] query<std::vector<std::pair<tenant_id, int64_t>>> last_seqs(
+    const std::vector<tenant_id>& tenants);
 
 /// Drops at most `chunk` of the oldest events, those beyond the newest `keep` or older than `age`;
 /// how many were dropped. For kg_control.

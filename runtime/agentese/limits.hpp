@@ -45,10 +45,17 @@ inline constexpr size_t feed_reads = 4;
 /// connection or swallowed by a pooler.
 inline constexpr auto feed_poll = 1s;
 inline constexpr auto feed_deadline = 5s;
+/// Logs asked about in one poll; a node with more of them takes turns.
+inline constexpr size_t feed_poll_logs = 1000;
+/// A replay whose page could not be read tries again after this long.
+inline constexpr auto replay_retry = 500ms;
 
 /// Of one subscription: events it may be behind, by default and at most.
 inline constexpr uint32_t buffer_default = 1000;
 inline constexpr uint32_t buffer_most = 10'000;
+/// Bytes of data that one subscription may hold back; beyond, events are dropped as if its buffer
+/// were full. Two streams of large results that nobody reads must not cost a gigabyte.
+inline constexpr size_t buffer_bytes = 4 * 1024 * 1024;
 inline constexpr auto heartbeat_default = 30s;
 inline constexpr auto heartbeat_least = 1s;
 inline constexpr auto heartbeat_most = 300s;
@@ -57,8 +64,5 @@ inline constexpr auto redeliver_after = 30s;
 inline constexpr auto redeliver_check = 15s;
 /// … and after so many times given up.
 inline constexpr uint8_t redeliveries = 3;
-
-/// Subscriptions of a tenant and node; beyond: 429.
-inline constexpr size_t subscriptions_of_tenant = 20'000;
 
 }  // namespace kgents::runtime::agentese::limits

@@ -192,5 +192,13 @@ BEGIN
 END $$;
 GRANT EXECUTE ON FUNCTION kg.trim_agentese_events(uuid, bigint, interval, integer) TO kg_control;
 
+-- Where the logs of these tenants end, for a node that feeds their subscribers.
+CREATE OR REPLACE FUNCTION kg.agentese_last_seqs(p_tenants uuid[]) RETURNS TABLE (tenant uuid, seq bigint)
+  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, kg SET enable_seqscan = off AS $$
+BEGIN
+  RETURN QUERY SELECT c.tenant_id, c.last_seq FROM kg.agentese_clock c WHERE c.tenant_id = ANY (p_tenants);
+END $$;
+GRANT EXECUTE ON FUNCTION kg.agentese_last_seqs(uuid[]) TO kg_control;
+
 SET LOCAL ROLE kg_owner;
 REVOKE CREATE ON SCHEMA kg FROM kg_definer;
