@@ -81,6 +81,10 @@ std::vector<std::string> aspect_call::similar() const {
   return where_.services_->nodes->similar(ask_.node);
 }
 
+const registry& aspect_call::nodes() const noexcept { return *where_.services_->nodes; }
+
+sql::fence aspect_call::lease() const noexcept { return {shard_of(where_.id_), where_.lease_}; }
+
 bool aspect_call::has_model() const noexcept { return where_.services_->has_model; }
 
 aspect_call::waiting<llm::collect_result> aspect_call::model(llm::prompt ask, size_t max_bytes) {
@@ -106,6 +110,35 @@ aspect_call::waiting<outcome> aspect_call::invoke(std::string path, json::object
             self.where_.invoke(self.ticket_, std::move(x), std::move(done));
           }};
 }
+
+aspect_call::waiting<outcome> aspect_call::invoke_as(agentese::observer who, agentese::caller by,
+                                                     std::string path, std::string kwargs,
+                                                     std::string origin, bool strict) {
+  context_services::nested x;
+  x.tenant = tenant();
+  x.path = std::move(path);
+  x.kwargs = std::move(kwargs);
+  x.who = std::move(who);
+  x.by = std::move(by);
+  x.trace_id = ask_.trace_id;
+  x.parent_span = ask_.span_id;
+  x.caller_path = full_path();
+  x.origin = std::move(origin);
+  x.strict = strict;
+  x.depth = static_cast<uint8_t>(ask_.depth + 1);
+  return {*this, [x = std::move(x)](aspect_call& self, auto done) mutable {
+            self.where_.invoke(self.ticket_, std::move(x), std::move(done));
+          }};
+}
+
+aspect_call::waiting<answer<accepted>> aspect_call::send_message_to(session_id to,
+                                                                    send_message what) {
+  return {*this, [to, what = std::move(what)](aspect_call& self, auto done) mutable {
+            self.where_.send_message_to(self.ticket_, to, std::move(what), std::move(done));
+          }};
+}
+
+const context_services& aspect_call::services() const noexcept { return *where_.services_; }
 
 aspect_call::waiting<aspect_call::guard> aspect_call::lock(std::string key) {
   return {*this, [key = std::move(key)](aspect_call& self, auto done) mutable {

@@ -15,6 +15,7 @@
 #include "protocol/agentese/error.hpp"
 #include "protocol/agentese/invocation.hpp"
 #include "protocol/entity.hpp"
+#include "protocol/messages.hpp"
 #include "sql/query.hpp"
 
 namespace kgents::actors {
@@ -29,6 +30,7 @@ struct outcome : std::variant<boost::json::value, agentese::error, agentese::ref
 };
 
 class context;
+struct context_services;
 
 /// One aspect while it runs: what it was asked, and what it may do. Belongs to its context's actor,
 /// lives until the aspect has ended, and everything awaited here resumes on that actor.
@@ -55,6 +57,10 @@ public:
   [[nodiscard]] std::string_view subpath() const noexcept { return subpath_; }
   /// Registered paths that look like this one, at most five.
   [[nodiscard]] std::vector<std::string> similar() const;
+  /// The table of all nodes.
+  [[nodiscard]] const registry& nodes() const noexcept;
+  /// The lease that this context writes under.
+  [[nodiscard]] sql::fence lease() const noexcept;
   [[nodiscard]] std::string full_path() const { return ask_.node + "." + ask_.aspect; }
   /// Deterministic for this call; for choices that must be seedable.
   [[nodiscard]] uint64_t seed() const noexcept;
@@ -129,6 +135,17 @@ public:
   /// `internal`: as the server itself.
   [[nodiscard]] waiting<outcome> invoke(std::string path, boost::json::object kwargs,
                                         bool internal = false);
+  /// The same on behalf of somebody else, who has asked for it before. `origin`: as whose it is
+  /// noted and billed; `strict`: as it was asked.
+  [[nodiscard]] waiting<outcome> invoke_as(agentese::observer who, agentese::caller by,
+                                           std::string path, std::string kwargs,
+                                           std::string origin, bool strict);
+
+  /// Sends a message to one of the tenant's sessions; its turn runs on when this call has ended.
+  [[nodiscard]] waiting<answer<accepted>> send_message_to(session_id to, send_message what);
+
+  /// What this node's contexts work with: for what has no awaitable of its own.
+  [[nodiscard]] const context_services& services() const noexcept;
 
   /// Until the returned value dies, other calls of this context that lock the same key wait, in
   /// order. For read-modify-write of one thing; hold it across the database, not across a model.

@@ -12,7 +12,7 @@
 #include <unordered_map>
 
 #include "actors/contexts/call.hpp"
-#include "protocol/messages.hpp"
+#include "actors/persona/governance.hpp"
 #include "runtime/handover.hpp"
 
 namespace kgents::actors {
@@ -35,6 +35,8 @@ struct context_services {
     std::string trace_id;
     std::string parent_span;
     std::string caller_path;
+    std::string origin = "nested";
+    bool strict = true;
     uint8_t depth = 0;
     bool internal = false;
   };
@@ -44,6 +46,14 @@ struct context_services {
     uint32_t tokens_out = 0;
   };
   std::function<void(nested, std::function<void(nested_answer)> done)> invoke;
+  /// Sends a message to a session, wherever it lives; `done` is called once, on another thread.
+  std::function<void(tenant_id, session_id, send_message,
+                     std::function<void(answer<accepted>)> done)>
+      send_message_to;
+  /// One line of the audit log.
+  std::function<void(tenant_id, const persona::audit_entry&)> audit;
+  /// What only the process knows of its health; any thread. Empty: nothing beyond what is read here.
+  std::function<boost::json::object()> vitals;
   std::function<bool(const entity_id&, const caf::actor_addr&)> retire;
 };
 
@@ -104,6 +114,8 @@ private:
   void ask_model(uint64_t ticket, llm::prompt ask, size_t max_bytes,
                  std::function<void(llm::collect_result)> done);
   void invoke(uint64_t ticket, context_services::nested what, std::function<void(outcome)> done);
+  void send_message_to(uint64_t ticket, session_id to, send_message what,
+                       std::function<void(answer<accepted>)> done);
   void lock(uint64_t ticket, std::string key, std::function<void(aspect_call::guard)> done);
   void unlock(const std::string& key);
   void give_lock(const std::string& key);
@@ -122,6 +134,7 @@ private:
   std::unordered_map<uint64_t, std::unique_ptr<running>> running_;  // bounded by the entity's permits
   std::unordered_map<uint64_t, std::function<void(llm::collect_result)>> asking_;
   std::unordered_map<uint64_t, std::function<void(outcome)>> invoking_;
+  std::unordered_map<uint64_t, std::function<void(answer<accepted>)>> sending_;
   uint64_t next_question_ = 0;
   std::optional<caf::typed_response_promise<runtime::departed>> leaving_;
   std::chrono::steady_clock::time_point leave_by_{};
