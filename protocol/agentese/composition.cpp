@@ -143,8 +143,6 @@ std::variant<pipeline, syntax_error> parse_pipeline(std::string_view text,
   if (close == std::string_view::npos)
     return scan::wrong("Unclosed pipeline bracket", text.substr(bracket, 1), bracket,
                        "close the pipeline with )");
-  if (close + 1 != text.size())
-    return scan::unexpected(text, close + 1, "nothing stands behind a pipeline");
   pipeline result;
   for (auto begin = head.size(); begin <= close;) {
     const auto end = std::min(text.find(',', begin), close);
@@ -161,6 +159,8 @@ std::variant<pipeline, syntax_error> parse_pipeline(std::string_view text,
     result.aspects.emplace_back(aspect);
     begin = end + 1;
   }
+  if (close + 1 != text.size())
+    return scan::unexpected(text, close + 1, "nothing stands behind a pipeline");
   if (failure)
     return std::move(*failure);
   result.node = std::get<path>(node).node;

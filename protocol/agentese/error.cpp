@@ -11,7 +11,7 @@ constexpr std::array<std::string_view, 10> category_names{
     "precondition",  "quota_exceeded", "timeout",   "unavailable", "internal"};
 
 boost::json::value or_null(std::string_view text) {
-  return text.empty() ? boost::json::value{nullptr} : boost::json::value{text};
+  return text.empty() ? boost::json::value(nullptr) : boost::json::value(text);
 }
 
 /// The text of a member; empty if it is null or missing, nothing if it is of another type.

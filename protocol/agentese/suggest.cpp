@@ -39,14 +39,14 @@ size_t edit_distance(std::string_view a, std::string_view b, size_t most) {
   if (b.size() - a.size() > most)
     return most + 1;
   const auto beyond = most + 1;
+  if (a.empty())
+    return b.size();
   std::vector<size_t> row(a.size() + 1);  // distances of prefixes of a to the prefix of b so far
   for (size_t i = 0; i <= a.size(); ++i)
     row[i] = std::min(i, beyond);
   for (size_t j = 1; j <= b.size(); ++j) {
     const auto low = j > most ? j - most : 1;
     const auto high = std::min(a.size(), j + most);
-    if (low > high)
-      return beyond;
     auto diagonal = row[low - 1];
     row[low - 1] = low == 1 ? std::min(j, beyond) : beyond;
     auto least = row[low - 1];
