@@ -120,25 +120,9 @@ void session::on_exit() {
   log_.reset();
 }
 
+/// First what is unfinished, then where the history ends: a turn whose end is committed in between
+/// (late, by an activation that is gone) is then in both, and never in neither.
 void session::load() {
-  auto query = sql::sessions::get(id_.tenant, key());
-  runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
-    if (auto* row = std::get_if<0>(&out))
-      loaded(std::move(*row));
-    else
-      not_loaded();
-  });
-}
-
-void session::loaded(std::optional<sql::session_row> row) {
-  if (!row) {
-    gone(not_found());
-    return;
-  }
-  row_ = std::move(*row);
-  begin_log_behind_history();
-  if (auto mode = persona::parse_mode(row_.mode))
-    soul_.active = *mode;
   auto query = sql::turns::unfinished_of(id_.tenant, key());
   runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
     auto* found = std::get_if<0>(&out);
@@ -146,20 +130,39 @@ void session::loaded(std::optional<sql::session_row> row) {
       not_loaded();
       return;
     }
-    const auto open = log_->open_turn();
-    const auto same = [&](const sql::unfinished_turn& x) { return x.id == *open; };
-    if (open && std::none_of(found->begin(), found->end(), same) && log_->begin_anew(lease_)) {
-      // The log breaks off in a turn that has ended: its end was stored and not shown here.
-      begin_log_behind_history();
-      services_->advanced(log_);
-    }
-    phase_ = phase::ready;
-    arrived_ = services_->arrived(id_);
-    take_over(std::move(*found));
-    arrived_.reset();
-    for (auto& work : std::exchange(held_, {}))
-      work();
+    auto state = sql::sessions::get(id_.tenant, key());
+    runtime::run_query(this, services_->database, std::move(state),
+                       [this, found = std::move(*found)](auto row) mutable {
+                         if (auto* x = std::get_if<0>(&row))
+                           loaded(std::move(*x), std::move(found));
+                         else
+                           not_loaded();
+                       });
   });
+}
+
+void session::loaded(std::optional<sql::session_row> row, std::vector<sql::unfinished_turn> found) {
+  if (!row) {
+    gone(not_found());
+    return;
+  }
+  row_ = std::move(*row);
+  if (auto mode = persona::parse_mode(row_.mode))
+    soul_.active = *mode;
+  if (row_.last_ended)
+    std::erase_if(found, [&](const auto& x) { return x.id == row_.last_ended->turn; });
+  const auto open = log_->open_turn();
+  const auto same = [&](const sql::unfinished_turn& x) { return x.id == *open; };
+  // The log breaks off in a turn that has ended: its end was stored and not shown here.
+  if (open && std::none_of(found.begin(), found.end(), same) && log_->begin_anew(lease_))
+    services_->advanced(log_);
+  begin_log_behind_history();
+  phase_ = phase::ready;
+  arrived_ = services_->arrived(id_);
+  take_over(std::move(found));
+  arrived_.reset();
+  for (auto& work : std::exchange(held_, {}))
+    work();
 }
 
 /// When nothing was shown here yet, what comes first follows what the session said last.

@@ -119,7 +119,7 @@ private:
   // session.cpp: life cycle and what needs no turn
   void load();
   [[nodiscard]] session_id key() const noexcept { return session_id{id_.key}; }
-  void loaded(std::optional<sql::session_row> row);
+  void loaded(std::optional<sql::session_row> row, std::vector<sql::unfinished_turn> found);
   void not_loaded();
   void begin_log_behind_history();
   template <class T>
@@ -158,7 +158,8 @@ private:
   void look_again();
   void run_next();
   void read_durable_part(lease_epoch epoch);
-  void claimed(std::optional<lease_epoch> epoch);
+  void claimed(lease_epoch epoch);
+  void ended_unseen();
 
   // session_turns.cpp: the running turn
   void run();
@@ -210,6 +211,7 @@ private:
   std::optional<caf::typed_response_promise<runtime::departed>> leaving_;
   std::optional<runtime::moving_turn> arrived_;
   uint32_t replays_ = 0;       // pages being read: the log keeps its ended turns meanwhile
+  uint32_t passed_over_ = 0;   // turns that had ended unseen when they were to be claimed
   uint64_t ended_before_ = 0;  // log position behind the last ended turn
   std::chrono::steady_clock::time_point last_use_{};
 };

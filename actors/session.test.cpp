@@ -32,7 +32,7 @@ CAF_TEST(a message is stored and its turn is asked of the model behind the histo
   const auto x = say();
   CAF_CHECK(!x.joined);
   CAF_CHECK_EQUAL(x.epoch, 1u);
-  CAF_CHECK_EQUAL(db->heard, std::vector<std::string>({"load", "unfinished", "begin", "history"}));
+  CAF_CHECK_EQUAL(db->heard, std::vector<std::string>({"unfinished", "load", "begin", "history"}));
   CAF_REQUIRE_EQUAL(calls.size(), 1u);
   CAF_CHECK(calls[0].turn == x.turn);
   CAF_REQUIRE_EQUAL(calls[0].ask.messages.size(), 2u);

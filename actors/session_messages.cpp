@@ -139,7 +139,11 @@ void session::begun(const send_message& ask, promise<accepted> out, sql::begun_t
   // Not before it is stored: a request that is refused, or repeated by its key, interrupts nothing.
   if (ask.if_busy == when_busy::interrupt)
     cancel_running();
-  if (x.what == kind::started && !running_ && waiting_.empty() && !claiming_) {
+  const bool idle = !running_ && waiting_.empty() && !claiming_;
+  if (x.what == kind::queued && idle) {
+    // Behind one that nobody here knows: stored late, for an activation that is gone.
+    look_again();
+  } else if (x.what == kind::started && idle) {
     running_ = std::make_unique<turn_state>(std::move(turn));
     run();
   } else {
@@ -210,10 +214,12 @@ void session::run_next() {
       claiming_ = false;
       if (!was_fenced(std::get<1>(out)))
         later([this] { run_next(); });
-    } else if (*epoch && waiting_.front().taken_over) {
+    } else if (!*epoch) {
+      ended_unseen();
+    } else if (waiting_.front().taken_over) {
       read_durable_part(**epoch);
     } else {
-      claimed(*epoch);
+      claimed(**epoch);
     }
   });
 }
@@ -235,20 +241,39 @@ void session::read_durable_part(lease_epoch epoch) {
   });
 }
 
-void session::claimed(std::optional<lease_epoch> epoch) {
+void session::claimed(lease_epoch epoch) {
   claiming_ = false;
-  if (epoch) {
-    running_ = std::make_unique<turn_state>(std::move(waiting_.front()));
-    running_->epoch = *epoch;
-  }
+  running_ = std::make_unique<turn_state>(std::move(waiting_.front()));
+  running_->epoch = epoch;
   waiting_.pop_front();
-  if (running_) {
-    run();
-  } else {  // it has ended elsewhere: its readers find it in PostgreSQL
+  run();
+  release_permit();
+}
+
+/// The turn that was to be claimed has ended: an activation that is gone had that under way. Its end
+/// was not shown here, so every reader finds its place anew, in PostgreSQL, and what the log holds
+/// from now on follows that turn.
+void session::ended_unseen() {
+  auto query = sql::sessions::get(id_.tenant, key());
+  runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
+    auto* row = std::get_if<0>(&out);
+    if (row == nullptr) {
+      later([this] { ended_unseen(); });
+      return;
+    }
+    if (*row)
+      row_.last_ended = (*row)->last_ended;
+    claiming_ = false;
+    waiting_.pop_front();
+    ++passed_over_;
+    if (log_->begin_anew(lease_))
+      services_->advanced(log_);
+    begin_log_behind_history();
     place_held_readers();
     run_next();
-  }
-  release_permit();
+    close_if_removed();
+    release_permit();
+  });
 }
 
 }  // namespace kgents::actors

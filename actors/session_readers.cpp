@@ -133,11 +133,16 @@ void session::replay(const attach_reader& ask, sql::turn_seq from, promise<runti
   ++replays_;
   auto query = sql::turns::replay(id_.tenant, key(), from - 1, limits::replay_turns);
   runtime::run_query(
-      this, services_->database, std::move(query), [this, ask, out](auto result) mutable {
+      this, services_->database, std::move(query),
+      [this, ask, from, out, passed = passed_over_](auto result) mutable {
         --replays_;
         auto* rows = std::get_if<0>(&result);
         if (rows == nullptr) {
           out.deliver(answer<runtime::attached>{refused_by_database(std::get<1>(result))});
+          return;
+        }
+        if (passed != passed_over_) {
+          replay(ask, from, out);  // the page may show a turn as unfinished that was passed over
           return;
         }
         runtime::attached here;
