@@ -23,11 +23,16 @@ struct context_nested_answer {
   uint64_t question = 0;
   std::shared_ptr<context_services::nested_answer> result;
 };
+struct context_sent_answer {
+  uint64_t question = 0;
+  answer<accepted> result;
+};
 
 }  // namespace kgents::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kgents::actors::context_model_answer)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kgents::actors::context_nested_answer)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kgents::actors::context_sent_answer)
 
 namespace kgents::actors {
 
@@ -134,6 +139,10 @@ caf::behavior context::make_behavior() {
           return;
         node.mapped()(std::move(x.result->result));
       },
+      [this](const context_sent_answer& x) {
+        if (auto node = sending_.extract(x.question))
+          node.mapped()(x.result);
+      },
       [this](reap_call x) {
         const auto at = running_.find(x.ticket);
         if (at != running_.end() && at->second->failed)
@@ -162,6 +171,7 @@ void context::on_exit() {
   running_.clear();
   asking_.clear();
   invoking_.clear();
+  sending_.clear();
   live_.clear();
 }
 
@@ -310,6 +320,19 @@ void context::invoke(uint64_t ticket, context_services::nested what,
                        context_nested_answer{
                            question,
                            std::make_shared<context_services::nested_answer>(std::move(x))});
+      });
+}
+
+void context::send_message_to(uint64_t ticket, session_id to, send_message what,
+                              std::function<void(answer<accepted>)> done) {
+  const auto question = ++next_question_;
+  sending_.emplace(question, [this, ticket, done = std::move(done)](answer<accepted> x) {
+    resume(ticket, [&] { done(std::move(x)); });
+  });
+  services_->send_message_to(
+      id_.tenant, to, std::move(what),
+      [self = caf::actor_cast<caf::actor>(this), question](answer<accepted> x) {
+        caf::anon_send(self, context_sent_answer{question, std::move(x)});
       });
 }
 
