@@ -7,6 +7,7 @@
 #include <string>
 
 #include "actors/llm/provider_chain.hpp"
+#include "actors/logos/logos.hpp"
 #include "gateway/auth.hpp"
 #include "gateway/stream/live_keys.hpp"
 #include "runtime/cluster/report.hpp"
@@ -58,6 +59,7 @@ struct node {
   readiness& ready;
   live_keys& streams;
   const cluster_control& cluster;
+  const actors::logos& logos;
 };
 
 }  // namespace kgents::gateway

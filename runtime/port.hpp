@@ -103,7 +103,7 @@ private:
       // Not who waits for the answer to a message of its own.
       if constexpr (std::is_same_v<Message, attach_reader>)
         this->patient = !message.this_turn;
-      if constexpr (std::is_same_v<Message, agentese::invoke_aspect>)
+      if constexpr (std::is_same_v<Message, kgents::agentese::invoke_aspect>)
         this->slow = message.deadline_ms > limits::entity_deadline / std::chrono::milliseconds{1};
     }
 

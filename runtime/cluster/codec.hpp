@@ -31,8 +31,8 @@ struct last_of;
 template <>
 struct last_of<entity_kind> : std::integral_constant<entity_kind, entity_kind::time> {};
 template <>
-struct last_of<agentese::answer_kind>
-    : std::integral_constant<agentese::answer_kind, agentese::answer_kind::refused> {};
+struct last_of<kgents::agentese::answer_kind>
+    : std::integral_constant<kgents::agentese::answer_kind, kgents::agentese::answer_kind::refused> {};
 template <>
 struct last_of<when_busy> : std::integral_constant<when_busy, when_busy::interrupt> {};
 template <>

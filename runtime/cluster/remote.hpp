@@ -29,7 +29,7 @@ struct wire_tag<cancel_turn> : std::integral_constant<uint8_t, 5> {};
 template <>
 struct wire_tag<attach_reader> : std::integral_constant<uint8_t, 6> {};
 template <>
-struct wire_tag<agentese::invoke_aspect> : std::integral_constant<uint8_t, 7> {};
+struct wire_tag<kgents::agentese::invoke_aspect> : std::integral_constant<uint8_t, 7> {};
 
 /// Asked again when nobody knows whether it was done: its second answer is the first one's. Of a
 /// removal it is not ("not found" then), of a message only since its turn's id is given, and of a
@@ -40,7 +40,7 @@ template <class Message>
     return !x.turn.value.is_nil();
   else if constexpr (std::is_same_v<Message, cancel_turn>)
     return !x.turn.value.is_nil();
-  else if constexpr (std::is_same_v<Message, agentese::invoke_aspect>)
+  else if constexpr (std::is_same_v<Message, kgents::agentese::invoke_aspect>)
     return x.repeatable;
   else
     return !std::is_same_v<Message, remove_session>;

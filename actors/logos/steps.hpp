@@ -1,0 +1,29 @@
+#pragma once
+
+#include "actors/contexts/context.hpp"
+#include "actors/logos/flow.hpp"
+#include "actors/logos/logos.hpp"
+
+/// The steps of an invocation that compositions share with single ones.
+namespace kgents::actors {
+
+[[nodiscard]] std::string new_trace_id();  ///< 32 hex digits
+[[nodiscard]] std::string new_span_id();   ///< 16 hex digits
+
+/// Ids and capabilities of a request, before anything else is looked at.
+[[nodiscard]] std::optional<agentese::error> prepare(const logos::prove& proves, invocation& what);
+
+/// With its first segment replaced when that is an alias of the tenant.
+[[nodiscard]] task<std::string> expanded(flow& f, const invocation& what, std::string path);
+
+/// The checks of one path that ask nobody: registered, afforded, allowed.
+[[nodiscard]] std::optional<agentese::error> check_path(const registry& nodes,
+                                                        const invocation& what,
+                                                        const agentese::path& at);
+
+/// From the alias to the mark.
+[[nodiscard]] task<invoked> invoke_one(flow& f, const registry& nodes, const logos::prove& proves,
+                                       runtime::agentese::journal& journal, invocation what,
+                                       std::string span_id);
+
+}  // namespace kgents::actors

@@ -1,0 +1,216 @@
+// What lives on a node, and what it works with.
+
+#include <boost/asio/post.hpp>
+#include <boost/json/parse.hpp>
+#include <caf/send.hpp>
+
+#include "actors/llm/collect.hpp"
+#include "actors/session.hpp"
+#include "actors/soul.hpp"
+#include "actors/tenant.hpp"
+#include "actors/turn.hpp"
+#include "gateway/program/node_impl.hpp"
+#include "runtime/telemetry/log.hpp"
+
+namespace kgents::gateway {
+
+namespace limits = runtime::limits;
+
+runtime::region::observer running_node::impl::region_observer() {
+  runtime::region::observer out;
+  out.count = [this](entity_kind kind, int change) {
+    auto& gauge = metrics_.entities(to_string(kind));
+    change > 0 ? gauge.Increment() : gauge.Decrement();
+  };
+  out.crashed = [this](const entity_id& id, const caf::error& why) {
+    const bool fenced = why == runtime::fenced_error();
+    if (fenced) {
+      metrics_.cluster.fenced.Increment();
+      members_->look_after(id);
+    } else {
+      log::error("entity crashed",
+                 {{"kind", to_string(id.kind)}, {"tenant_id", id.tenant.text()}});
+    }
+    ports_.entity_lost(id, fenced);
+  };
+  out.dropped = [this](const entity_id& id) { ports_.entity_lost(id, true); };
+  return out;
+}
+
+runtime::log_writer_probe running_node::impl::writer_probe() {
+  runtime::log_writer_probe out;
+  out.committed = [this](size_t rows, double seconds) {
+    metrics_.chunks.Increment(static_cast<double>(rows));
+    metrics_.log_commits.Increment();
+    metrics_.log_commit_seconds.Observe(seconds);
+  };
+  return out;
+}
+
+llm::call_observer running_node::impl::call_observer() {
+  return
+      [this](std::string_view provider, std::string_view model, std::string_view outcome,
+             double seconds) { metrics_.llm_request(provider, model, outcome).Observe(seconds); };
+}
+
+std::function<bool(const entity_id&, const caf::actor_addr&)> running_node::impl::retire() {
+  return [this](const entity_id& id, const caf::actor_addr& self) {
+    return region_.retire(id, self);
+  };
+}
+
+caf::actor running_node::impl::start_turn(llm::prompt ask, turn_id id, lease_epoch epoch, caf::actor session) {
+  const auto i = next_thread_.fetch_add(1) % threads_.size();
+  auto call = system_.spawn<actors::turn>(
+      &ports_.unit(i), threads_[i],
+      actors::turn::task{id, epoch, std::move(ask), std::move(session), providers_});
+  turns_.add(id, call);
+  call->attach_functor([this, id, which = call.id()] { turns_.remove(id, which); });
+  return call;
+}
+
+/// The model call of a turn whose session came here: it may run here too, or where it began.
+caf::actor running_node::impl::adopt_turn(const runtime::moving_turn& x, const caf::actor& session) {
+  if (x.worker != members_->self())
+    return mesh_.adopt(x.worker, x.turn, session);
+  auto call = turns_.find(x.turn);
+  if (call)
+    caf::anon_send(call, runtime::turn_home{session});
+  return call;
+}
+
+void running_node::impl::serve_entities() {
+  serve_sessions();
+  auto tenants = std::make_shared<actors::tenant_services>();
+  tenants->database = database_;
+  tenants->gates = &gates_;
+  tenants->retire = retire();
+  region_.serve(entity_kind::tenant, [this, tenants](const entity_id& id, lease_epoch) -> caf::actor {
+    return system_.spawn<actors::tenant>(id, tenants);
+  });
+  serve_souls();
+  serve_contexts();
+}
+
+void running_node::impl::serve_sessions() {
+  auto sessions = std::make_shared<actors::session_services>();
+  sessions->database = database_;
+  sessions->logs = &logs_;
+  sessions->show_at_once = writer_.mode() == runtime::durability::memory;
+  sessions->appended = [this](const runtime::log_ptr& x) { writer_.appended(x); };
+  sessions->advanced = [this](const runtime::log_ptr& x) { hubs_.notify(x); };
+  sessions->start_turn = [this](auto&&... xs) {
+    return start_turn(std::forward<decltype(xs)>(xs)...);
+  };
+  sessions->retire = retire();
+  sessions->turn_permit = [this](tenant_id tenant, std::string_view tier) {
+    const auto gate = tier.empty() ? gates_.of(tenant) : gates_.of(tenant, tier);
+    return runtime::permits::take(gate->turns);
+  };
+  sessions->turn_ended = [this](tenant_id, api_key_id key, std::string_view status,
+                                uint64_t tokens) {
+    metrics_.turns(status).Increment();
+    if (const auto gate = gates_.find(key))
+      gate->add_tokens(
+          tokens, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
+  };
+  sessions->arrived = [this](const entity_id& id) { return arrivals_.take(id); };
+  sessions->adopt_turn = [this](const runtime::moving_turn& x, const caf::actor& session) {
+    return adopt_turn(x, session);
+  };
+  sessions->self = [this] { return members_->self(); };
+  region_.serve(entity_kind::session,
+                [this, sessions](const entity_id& id, lease_epoch lease) -> caf::actor {
+                  return system_.spawn<actors::session>(id, sessions, lease);
+                });
+}
+
+void running_node::impl::serve_souls() {
+  auto souls = std::make_shared<actors::soul_services>();
+  souls->database = database_;
+  souls->ask = model_asker();
+  souls->has_model = has_model();
+  souls->retire = retire();
+  souls->audit = [](tenant_id tenant, const persona::audit_entry& x) {
+    // Not the action: it is the caller's text, and texts are in no log.
+    log::info("governance", {{"stream", "audit"},
+                             {"tenant_id", tenant.text()},
+                             {"operation", x.operation},
+                             {"confidence", x.confidence},
+                             {"severity", x.severity},
+                             {"was_deep", x.was_deep}});
+  };
+  region_.serve(entity_kind::soul, [this, souls](const entity_id& id, lease_epoch) -> caf::actor {
+    return system_.spawn<actors::soul>(id, souls);
+  });
+}
+
+/// The five contexts of each tenant, all of one class: what they do is in the table of nodes.
+void running_node::impl::serve_contexts() {
+  auto with = std::make_shared<actors::context_services>();
+  with->database = database_;
+  with->nodes = &actors::all_nodes();
+  with->ask_model = model_asker();
+  with->has_model = has_model();
+  with->retire = retire();
+  with->invoke = [this](actors::context_services::nested x, auto done) {
+    invoke_nested(std::move(x), std::move(done));
+  };
+  using enum entity_kind;
+  for (const auto kind : {world, self, concept_, void_, time})
+    region_.serve(kind, [this, with](const entity_id& id, lease_epoch lease) -> caf::actor {
+      return system_.spawn<actors::context>(id, with, lease);
+    });
+}
+
+/// An aspect that invokes another: as a client's request, from a thread that serves clients.
+void running_node::impl::invoke_nested(
+    actors::context_services::nested x,
+    std::function<void(actors::context_services::nested_answer)> done) {
+  actors::invocation what;
+  what.tenant = x.tenant;
+  what.path = std::move(x.path);
+  what.kwargs = std::move(x.kwargs);
+  what.who = std::move(x.who);
+  what.by = std::move(x.by);
+  what.origin = "nested";
+  what.trace_id = std::move(x.trace_id);
+  what.parent_span = std::move(x.parent_span);
+  what.caller_path = std::move(x.caller_path);
+  what.billed = false;
+  what.internal = x.internal;
+  what.strict = false;
+  what.depth = x.depth;
+  const auto i = next_thread_.fetch_add(1) % threads_.size();
+  boost::asio::post(threads_[i].context(), [this, i, what = std::move(what),
+                                            done = std::move(done)]() mutable {
+    logos_.invoke(ports_[i], std::move(what), [done = std::move(done)](actors::invoked got) {
+      actors::context_services::nested_answer out;
+      out.tokens_in = got.tokens_in;
+      out.tokens_out = got.tokens_out;
+      out.result = got.ok() ? actors::outcome{boost::json::parse(got.body)} : std::move(got.result);
+      done(std::move(out));
+    });
+  });
+}
+
+running_node::impl::model_function running_node::impl::model_asker() {
+  return [this](llm::prompt ask, size_t most, auto done) {
+    const auto i = next_thread_.fetch_add(1) % threads_.size();
+    llm::post_collect(providers_, threads_[i], std::move(ask), most, std::move(done));
+  };
+}
+
+bool running_node::impl::has_model() const {
+  return std::any_of(config_.llm.begin(), config_.llm.end(),
+                     [](auto x) { return x != runtime::provider_kind::embedded; });
+}
+
+/// Checks capability tokens that callers present.
+actors::logos::prove running_node::impl::prover() {
+  return [](tenant_id, std::string_view) {
+    return agentese::errors::capability_required("", "a valid capability token");
+  };
+}
+
+}  // namespace kgents::gateway

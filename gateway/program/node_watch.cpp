@@ -1,0 +1,106 @@
+// What a node looks at once a second, and what it tells of itself.
+
+#include "gateway/program/node_impl.hpp"
+#include "runtime/telemetry/log.hpp"
+#include "sql/keys.hpp"
+#include "sql/migrate.hpp"
+
+namespace kgents::gateway {
+
+namespace limits = runtime::limits;
+
+namespace {
+
+/// How often the database is looked at for /ready (operations.md section 1: cached 2 s).
+constexpr auto probe_every = std::chrono::seconds{1};
+constexpr auto probe_deadline = std::chrono::seconds{1};
+
+}  // namespace
+
+/// Who is connected to a node that the others cannot reach, that was replaced, or that an operator
+/// has drained, is better off elsewhere.
+void running_node::impl::look_after_streams() {
+  if (ready_.draining)
+    return;  // the drain decides
+  const auto now = members_->status();
+  const bool drained = now->state == member_state::leaving;
+  const bool cut_off = now->state == member_state::joining ? was_up_.load() : now->linked.empty();
+  const auto at = std::chrono::steady_clock::now();
+  if (!shares_work() || !(drained || cut_off)) {
+    alone_since_.reset();
+    ready_.sent_away = 0;
+    return;
+  }
+  // A hiccup of the network or a short pause of the process is no reason to go.
+  if (!alone_since_)
+    alone_since_ = drained ? at : at + patience_;
+  const auto part = std::chrono::duration<double>(at - *alone_since_) / away_within_;
+  if (part > 0)
+    send_away(part);
+}
+
+/// Whether the app role's database answers and has our migrations: what /ready says.
+void running_node::impl::probe_database() {
+  sql::transaction work;
+  work.statements.push_back({"SELECT count(*) FROM kg.schema_version() WHERE version = $1",
+                             {std::string{sql::latest_migration()}}});
+  work.read_only = true;
+  work.deadline = std::chrono::steady_clock::now() + probe_deadline;
+  pool_.submit(std::move(work), [this](sql::outcome out) {
+    auto* rows = std::get_if<std::vector<sql::rows>>(&out);
+    const bool good = rows != nullptr && rows->front().integer(0, 0) == 1;
+    if (ready_.database.exchange(good) != good)
+      log::info(good ? "database in reach" : "database out of reach");
+  });
+  probe_.expires_after(probe_every);
+  probe_.async_wait([this](boost::system::error_code ec) {
+    if (ec)
+      return;
+    probe_database();
+    look_after_streams();
+    check_keys();
+    check_hearing();
+    log_shards();
+  });
+}
+
+/// Whether the keys in use still hold: a revoked one is refused, and its streams end, within two
+/// seconds.
+void running_node::impl::check_keys() {
+  auto keys = streams_.all();
+  const auto cached = auth_.keys();
+  keys.insert(keys.end(), cached.begin(), cached.end());
+  if (keys.empty() || checking_keys_.exchange(true))
+    return;
+  auto query = sql::keys::dead_among(keys);
+  query.work.deadline = std::chrono::steady_clock::now() + probe_deadline;
+  sql::run(control_, std::move(query), [this](auto out) {
+    checking_keys_ = false;
+    if (const auto* dead = std::get_if<0>(&out); dead != nullptr && !dead->empty()) {
+      auth_.forget(*dead);
+      streams_.revoke(*dead);
+    }
+  });
+}
+
+void running_node::impl::refresh_metrics() {
+  const auto pool = pool_.stats();
+  metrics_.db_pool("connected").Set(static_cast<double>(pool.connected));
+  metrics_.db_pool("queued").Set(static_cast<double>(pool.queued));
+  metrics_.db_pool("in_flight").Set(static_cast<double>(pool.in_flight));
+  metrics_.log_uncommitted_bytes.Set(static_cast<double>(logs_.uncommitted_bytes()));
+  metrics_.mailbox_depth("entities").Set(region_.in_flight());
+  metrics_.cluster.show(runtime::cluster::make_figures(*members_->status()));
+  const auto& counted = mesh_.counted();
+  metrics_.cluster.asked.follow(counted.asked);
+  metrics_.cluster.forwarded.follow(counted.passed_on);
+  metrics_.cluster.told.follow(counted.told);
+  metrics_.cluster.waiting_asks.Set(static_cast<double>(counted.waiting));
+  metrics_.cluster.refused_peers.follow(link_figures_->refused);
+  metrics_.cluster.bytes_in.follow(link_figures_->bytes_in);
+  metrics_.cluster.bytes_out.follow(link_figures_->bytes_out);
+  metrics_.cluster.feeds.Set(static_cast<double>(counted.feeds));
+  metrics_.cluster.mirrors.Set(static_cast<double>(counted.mirrors));
+}
+
+}  // namespace kgents::gateway
