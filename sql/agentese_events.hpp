@@ -48,10 +48,10 @@ struct agentese_replay_start {
 
 /// What `time.trace` looks for.
 struct agentese_trace_filter {
-  std::string substring;  ///< in `path.aspect`, any case; empty: everything
-  std::string path;       ///< node path; empty: any
-  std::optional<std::chrono::system_clock::time_point> from;
-  std::optional<std::chrono::system_clock::time_point> to;
+  std::string substring{};  ///< in `path.aspect`, any case; empty: everything
+  std::string path{};       ///< node path; empty: any
+  std::optional<std::chrono::system_clock::time_point> from{};
+  std::optional<std::chrono::system_clock::time_point> to{};
   bool changes = false;  ///< `changed` events too, not only invocations
   size_t limit = 100;    ///< the newest so many
 };
