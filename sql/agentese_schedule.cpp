@@ -184,23 +184,30 @@ query<action_page> list(tenant_id tenant, std::optional<action_status> status,
 
 query<work_left> look(tenant_id tenant) {
   constexpr std::string_view text =
-      "SELECT EXISTS (SELECT FROM kg.agentese_actions WHERE status = 'pending'"
-      " AND scheduled_for <= now()),"
-      " (SELECT string_agg(id::text, ',') FROM kg.agentese_actions WHERE status = 'running')";
+      "SELECT (SELECT id FROM kg.agentese_actions WHERE status = 'pending'"
+      " AND scheduled_for <= now() ORDER BY scheduled_for, id LIMIT 1),"
+      " (SELECT string_agg(id::text, ',') FROM kg.agentese_actions WHERE status = 'running'),"
+      " (SELECT count(*) FROM kg.agentese_actions WHERE status = 'pending')";
   return {{.tenant = tenant, .statements = {{text}}, .read_only = true},
           [](std::vector<rows>& all) {
-            return work_left{all[0].boolean(0, 0), numbers_of(all[0].text(0, 1))};
+            work_left out;
+            if (!all[0].is_null(0, 0))
+              out.due = all[0].integer(0, 0);
+            out.running = numbers_of(all[0].text(0, 1));
+            out.pending = all[0].integer(0, 2);
+            return out;
           }};
 }
 
-query<std::optional<claimed_action>> claim(tenant_id tenant, const fence& lease) {
+query<std::optional<claimed_action>> claim(tenant_id tenant, int64_t id, const fence& lease) {
   constexpr std::string_view text =
-      "SELECT c.id, c.path, c.kwargs, c.strict, c.archetype, c.observer_id, c.caller_user,"
+      "SELECT c.id, c.path, c.kwargs, c.is_strict, c.archetype, c.observer_id, c.caller_user,"
       " c.caller_key, c.caller_tier, 'read' = ANY (c.caller_scopes), 'write' = ANY"
       " (c.caller_scopes), 'admin' = ANY (c.caller_scopes), c.denied, x.capability"
-      " FROM kg.claim_agentese_action($1, $2) c"
+      " FROM kg.claim_agentese_action($1, $2, $3) c"
       " LEFT JOIN LATERAL unnest(c.capabilities) AS x (capability) ON true";
-  return {{.tenant = tenant, .statements = {{text, {value(lease.shard.value), value(lease.epoch)}}}},
+  return {{.tenant = tenant,
+           .statements = {{text, {value(id), value(lease.shard.value), value(lease.epoch)}}}},
           claimed_of};
 }
 

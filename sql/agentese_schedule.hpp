@@ -92,15 +92,17 @@ namespace agentese_schedule {
 [[nodiscard]] query<action_page> list(tenant_id tenant, std::optional<action_status> status,
                                       const agentese::caller& by, size_t limit);
 
-/// Whether something is due or runs: what the context looks at before it writes.
+/// What the context looks at before it writes.
 struct work_left {
-  bool due = false;
+  std::optional<int64_t> due;  ///< the first, by time and number
   std::vector<int64_t> running;
+  int64_t pending = 0;
 };
 [[nodiscard]] query<work_left> look(tenant_id tenant);
 
-/// Takes the next that is due: from the commit on it runs, and nobody runs it again.
-[[nodiscard]] query<std::optional<claimed_action>> claim(tenant_id tenant, const fence& lease);
+/// Takes one that is due: from the commit on it runs, and nobody runs it again.
+[[nodiscard]] query<std::optional<claimed_action>> claim(tenant_id tenant, int64_t id,
+                                                         const fence& lease);
 
 /// `status`: executed or failed. `result` is JSON text.
 [[nodiscard]] query<bool> end(tenant_id tenant, int64_t id, action_status status,

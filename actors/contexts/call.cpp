@@ -125,6 +125,7 @@ aspect_call::waiting<outcome> aspect_call::invoke_as(agentese::observer who, age
   x.caller_path = full_path();
   x.origin = std::move(origin);
   x.strict = strict;
+  x.billed = true;
   x.depth = static_cast<uint8_t>(ask_.depth + 1);
   return {*this, [x = std::move(x)](aspect_call& self, auto done) mutable {
             self.where_.invoke(self.ticket_, std::move(x), std::move(done));

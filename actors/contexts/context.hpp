@@ -36,7 +36,8 @@ struct context_services {
     std::string parent_span;
     std::string caller_path;
     std::string origin = "nested";
-    bool strict = true;
+    bool strict = false;
+    bool billed = false;
     uint8_t depth = 0;
     bool internal = false;
   };

@@ -16,6 +16,20 @@ namespace kgents::gateway {
 
 namespace limits = runtime::limits;
 
+namespace {
+
+void audit(tenant_id tenant, const persona::audit_entry& x) {
+  // Not the action: it is the caller's text, and texts are in no log.
+  log::info("governance", {{"stream", "audit"},
+                           {"tenant_id", tenant.text()},
+                           {"operation", x.operation},
+                           {"confidence", x.confidence},
+                           {"severity", x.severity},
+                           {"was_deep", x.was_deep}});
+}
+
+}  // namespace
+
 runtime::region::observer running_node::impl::region_observer() {
   runtime::region::observer out;
   out.count = [this](entity_kind kind, int change) {
@@ -131,15 +145,7 @@ void running_node::impl::serve_souls() {
   souls->ask = model_asker();
   souls->has_model = has_model();
   souls->retire = retire();
-  souls->audit = [](tenant_id tenant, const persona::audit_entry& x) {
-    // Not the action: it is the caller's text, and texts are in no log.
-    log::info("governance", {{"stream", "audit"},
-                             {"tenant_id", tenant.text()},
-                             {"operation", x.operation},
-                             {"confidence", x.confidence},
-                             {"severity", x.severity},
-                             {"was_deep", x.was_deep}});
-  };
+  souls->audit = audit;
   region_.serve(entity_kind::soul, [this, souls](const entity_id& id, lease_epoch) -> caf::actor {
     return system_.spawn<actors::soul>(id, souls);
   });
@@ -156,6 +162,15 @@ void running_node::impl::serve_contexts() {
   with->invoke = [this](actors::context_services::nested x, auto done) {
     invoke_nested(std::move(x), std::move(done));
   };
+  with->send_message_to = [this](tenant_id tenant, session_id session, send_message what, auto done) {
+    const auto i = next_thread_.fetch_add(1) % threads_.size();
+    boost::asio::post(threads_[i].context(), [this, i, to = session_entity(tenant, session),
+                                              what = std::move(what), done]() mutable {
+      ports_[i].ask<accepted>(to, std::move(what), std::move(done));
+    });
+  };
+  with->audit = audit;
+  with->vitals = [this] { return vitals(); };
   using enum entity_kind;
   for (const auto kind : {world, self, concept_, void_, time})
     region_.serve(kind, [this, with](const entity_id& id, lease_epoch lease) -> caf::actor {
@@ -173,13 +188,13 @@ void running_node::impl::invoke_nested(
   what.kwargs = std::move(x.kwargs);
   what.who = std::move(x.who);
   what.by = std::move(x.by);
-  what.origin = "nested";
+  what.origin = std::move(x.origin);
   what.trace_id = std::move(x.trace_id);
   what.parent_span = std::move(x.parent_span);
   what.caller_path = std::move(x.caller_path);
-  what.billed = false;
+  what.billed = x.billed;
   what.internal = x.internal;
-  what.strict = false;
+  what.strict = x.strict;
   what.depth = x.depth;
   const auto i = next_thread_.fetch_add(1) % threads_.size();
   boost::asio::post(threads_[i].context(), [this, i, what = std::move(what),
@@ -192,6 +207,22 @@ void running_node::impl::invoke_nested(
       done(std::move(out));
     });
   });
+}
+
+/// What `self.vitals` tells of the process: figures, no secrets.
+boost::json::object running_node::impl::vitals() {
+  const auto pool = pool_.stats();
+  const auto now = members_->status();
+  return {{"database", ready_.database ? "ok" : "out of reach"},
+          {"pool", boost::json::object{{"connected", pool.connected},
+                                       {"queued", pool.queued},
+                                       {"in_flight", pool.in_flight}}},
+          {"entities", region_.live()},
+          {"in_flight", region_.in_flight()},
+          {"answers", turns_.size()},
+          {"uncommitted_bytes", logs_.uncommitted_bytes()},
+          {"node", boost::json::object{{"name", config_.node_name},
+                                       {"state", to_string(now->state)}}}};
 }
 
 running_node::impl::model_function running_node::impl::model_asker() {

@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS kg.agentese_actions (
   id            bigint NOT NULL,
   path          text NOT NULL,
   kwargs        json NOT NULL,  -- not jsonb: it is handed on as it came in
-  strict        boolean NOT NULL,
+  is_strict     boolean NOT NULL,
   -- As whom it runs.
   archetype     text NOT NULL,
   observer_id   text NOT NULL,
@@ -100,17 +100,17 @@ BEGIN
   INSERT INTO kg.agentese_schedules AS s (tenant_id, last_action, next_due) VALUES (v_tenant, 1, v_at)
   ON CONFLICT (tenant_id) DO UPDATE SET last_action = s.last_action + 1, next_due = least(s.next_due, v_at)
   RETURNING last_action INTO v_id;
-  INSERT INTO kg.agentese_actions (tenant_id, id, path, kwargs, strict, archetype, observer_id, capabilities,
+  INSERT INTO kg.agentese_actions (tenant_id, id, path, kwargs, is_strict, archetype, observer_id, capabilities,
                                    caller_user, caller_key, caller_tier, caller_scopes, scheduled_for)
   VALUES (v_tenant, v_id, p_path, p_kwargs::json, p_strict, p_archetype, p_observer, p_capabilities, p_user, p_key,
           p_tier, p_scopes, v_at);
   RETURN QUERY SELECT v_id, v_at;
 END $$;
 
--- Takes the next action that is due, if any: from then on it runs, and never again. What its caller may do is what its
--- credential allowed when it was deferred and still allows; `denied` says why it may do nothing any more.
-CREATE OR REPLACE FUNCTION kg.claim_agentese_action(p_shard integer, p_epoch bigint)
-  RETURNS TABLE (id bigint, path text, kwargs text, strict boolean, archetype text, observer_id text,
+-- Takes an action if it is due: from then on it runs, and never again. What its caller may do is what its credential
+-- allowed when it was deferred and still allows; `denied` says why it may do nothing any more.
+CREATE OR REPLACE FUNCTION kg.claim_agentese_action(p_id bigint, p_shard integer, p_epoch bigint)
+  RETURNS TABLE (id bigint, path text, kwargs text, is_strict boolean, archetype text, observer_id text,
                  capabilities text[], caller_user text, caller_key uuid, caller_tier text, caller_scopes text[],
                  denied text)
   LANGUAGE plpgsql SET search_path = pg_catalog, kg AS $$
@@ -122,8 +122,7 @@ DECLARE
   v_denied text;
 BEGIN
   SELECT * INTO v_action FROM kg.agentese_actions a
-   WHERE a.status = 'pending' AND a.scheduled_for <= now()
-   ORDER BY a.scheduled_for, a.id LIMIT 1 FOR UPDATE;
+   WHERE a.id = p_id AND a.status = 'pending' AND a.scheduled_for <= now() FOR UPDATE;
   IF NOT FOUND THEN
     RETURN;
   END IF;
@@ -157,7 +156,7 @@ BEGIN
   UPDATE kg.agentese_schedules SET running_shard = p_shard, running_epoch = p_epoch;
   PERFORM kg.reschedule_agentese();
   RETURN QUERY
-  SELECT v_action.id, v_action.path, v_action.kwargs::text, v_action.strict, v_action.archetype, v_action.observer_id,
+  SELECT v_action.id, v_action.path, v_action.kwargs::text, v_action.is_strict, v_action.archetype, v_action.observer_id,
          v_action.capabilities, v_action.caller_user, v_action.caller_key, v_action.caller_tier, v_scopes, v_denied;
 END $$;
 
@@ -194,7 +193,7 @@ END $$;
 GRANT EXECUTE ON FUNCTION
     kg.reschedule_agentese(),
     kg.defer_agentese_action(text, text, boolean, text, text, text[], text, uuid, text, text[], bigint, bigint, bigint),
-    kg.claim_agentese_action(integer, bigint),
+    kg.claim_agentese_action(bigint, integer, bigint),
     kg.end_agentese_action(bigint, text, text, boolean, text, bigint),
     kg.fail_interrupted_actions(bigint[])
   TO kg_app;

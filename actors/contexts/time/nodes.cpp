@@ -1,9 +1,15 @@
 // The nodes of the context time.
 
 #include "actors/contexts/nodes.hpp"
+#include "actors/contexts/time/nodes.hpp"
 
 namespace kgents::actors {
 
-void register_time(registry& to) { (void)to; }
+void register_time(registry& to) {
+  register_schedule(to);
+  // Whatever else is named has what every node has: its history above all.
+  static constexpr node_spec generic{.path = "time.*", .description = "A node of time."};
+  to.add(generic);
+}
 
 }  // namespace kgents::actors
