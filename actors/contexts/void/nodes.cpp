@@ -1,9 +1,14 @@
-// The nodes of the context void.
+#include "actors/contexts/void/nodes.hpp"
 
 #include "actors/contexts/nodes.hpp"
 
 namespace kgents::actors {
 
-void register_void(registry& to) { (void)to; }
+void register_void(registry& to) {
+  void_nodes::register_entropy(to);
+  void_nodes::register_gratitude(to);
+  void_nodes::register_capital(to);
+  void_nodes::register_generic(to);
+}
 
 }  // namespace kgents::actors
