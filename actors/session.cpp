@@ -167,10 +167,9 @@ void session::loaded(std::optional<sql::session_row> row, std::vector<sql::unfin
 
 /// When nothing was shown here yet, what comes first follows what the session said last.
 void session::begin_log_behind_history() {
-  log_->begin_behind(row_.last_ended
-                         ? cursor{row_.last_ended->turn, row_.last_ended->epoch,
-                                  static_cast<int64_t>(row_.last_ended->chunks)}
-                         : cursor{});
+  log_->begin_behind(row_.last_ended ? cursor{row_.last_ended->turn, row_.last_ended->epoch,
+                                              static_cast<int64_t>(row_.last_ended->chunks)}
+                                     : cursor{});
 }
 
 void session::not_loaded() {
@@ -311,7 +310,8 @@ void session::tick() {
     log_->drop_before(ended_before_);
   const bool busy = running_ || !waiting_.empty() || beginning_ || claiming_ || looking_ ||
                     replays_ > 0 || phase_ != phase::ready;
-  if (!busy && !leaving_ && now - last_use_ >= limits::passivate_after && services_->retire(id_, address())) {
+  if (!busy && !leaving_ && now - last_use_ >= limits::passivate_after &&
+      services_->retire(id_, address())) {
     quit();
     return;
   }

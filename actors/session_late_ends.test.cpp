@@ -12,8 +12,8 @@ using kind = sql::failure::kind;
 
 namespace {
 
-/// What an activation that is gone had asked of PostgreSQL is carried out late: under the lease that
-/// the next one on its node has too, so that no fence refuses it.
+/// What an activation that is gone had asked of PostgreSQL is carried out late: under the lease
+/// that the next one on its node has too, so that no fence refuses it.
 struct fixture : session_fixture {
   fixture() {
     activate();
@@ -58,7 +58,8 @@ struct fixture : session_fixture {
     return (*x)->value.position;
   }
 
-  /// Loads the session while the turn ends: between the first thing that is read of it and the next.
+  /// Loads the session while the turn ends: between the first thing that is read of it and the
+  /// next.
   void activate_meanwhile() {
     db->hold("load");
     db->hold("unfinished");
@@ -152,8 +153,16 @@ CAF_TEST(a message behind a turn that was stored late is answered after it) {
   end_second_late();
   activate();
   const auto late = uuid::random().text();
-  store.turns.push_back({late, uuid::random().text(), uuid::random().text(), "Why was it late?",
-                         "reflect", "dialogue", "running", 1, {}, {}});
+  store.turns.push_back({late,
+                         uuid::random().text(),
+                         uuid::random().text(),
+                         "Why was it late?",
+                         "reflect",
+                         "dialogue",
+                         "running",
+                         1,
+                         {},
+                         {}});
   const auto next = say().turn;
   CAF_REQUIRE_EQUAL(calls.size(), 3u);
   CAF_CHECK_EQUAL(calls[2].turn.text(), late);

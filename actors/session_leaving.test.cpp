@@ -32,7 +32,8 @@ struct fixture : session_fixture {
 
   fixture() {
     services->self = [] { return here; };
-    services->start_turn = [this](llm::prompt, turn_id turn, lease_epoch epoch, caf::actor session) {
+    services->start_turn = [this](llm::prompt, turn_id turn, lease_epoch epoch,
+                                  caf::actor session) {
       auto& x = calls.emplace_back();
       x.turn = turn;
       x.epoch = epoch;
@@ -110,9 +111,16 @@ CAF_TEST(the turns of a removed session end before it leaves) {
 }
 
 CAF_TEST(a turn whose model call is lost can be canceled before its last chunk is durable) {
-  store.turns.push_back({uuid::random().text(), uuid::random().text(), uuid::random().text(),
-                         "Why do rivers meander through a plain?", "reflect", "dialogue",
-                         "running", 3, {"A"}, {}});
+  store.turns.push_back({uuid::random().text(),
+                         uuid::random().text(),
+                         uuid::random().text(),
+                         "Why do rivers meander through a plain?",
+                         "reflect",
+                         "dialogue",
+                         "running",
+                         3,
+                         {"A"},
+                         {}});
   const turn_id turn{*uuid::parse(store.turns[0].id)};
   arrives = moving_turn{id, turn, 3, there, 10, 8, 0, 0};
   activate();
@@ -136,8 +144,16 @@ CAF_TEST(a turn that was stored behind the back of this activation runs when it 
   x.turn = turn_id{uuid::random()};
   x.idempotency_key = "k";
   store.keys.emplace("k", x.turn.text());
-  store.turns.push_back({x.turn.text(), uuid::random().text(), uuid::random().text(), x.text,
-                         "reflect", "dialogue", "running", 1, {}, {}});
+  store.turns.push_back({x.turn.text(),
+                         uuid::random().text(),
+                         uuid::random().text(),
+                         x.text,
+                         "reflect",
+                         "dialogue",
+                         "running",
+                         1,
+                         {},
+                         {}});
   const auto out = say(x);
   CAF_CHECK(out.joined);
   CAF_REQUIRE_EQUAL(calls.size(), 1u);

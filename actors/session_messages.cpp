@@ -203,7 +203,8 @@ void session::look_again() {
 }
 
 void session::run_next() {
-  // A canceled one only ends: that is done before the session leaves, since nobody else knows of it.
+  // A canceled one only ends: that is done before the session leaves, since nobody else knows of
+  // it.
   if (running_ || claiming_ || waiting_.empty() || (leaving_ && !waiting_.front().cancel))
     return;
   claiming_ = true;
@@ -250,9 +251,9 @@ void session::claimed(lease_epoch epoch) {
   release_permit();
 }
 
-/// The turn that was to be claimed has ended: an activation that is gone had that under way. Its end
-/// was not shown here, so every reader finds its place anew, in PostgreSQL, and what the log holds
-/// from now on follows that turn.
+/// The turn that was to be claimed has ended: an activation that is gone had that under way. Its
+/// end was not shown here, so every reader finds its place anew, in PostgreSQL, and what the log
+/// holds from now on follows that turn.
 void session::ended_unseen() {
   auto query = sql::sessions::get(id_.tenant, key());
   runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
