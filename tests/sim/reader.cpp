@@ -136,7 +136,7 @@ void reader::pull(std::vector<event_ptr>& out, size_t max) {
 }
 
 void readers::subscribe(const runtime::log_ptr& log, const std::shared_ptr<reader>& x) {
-  by_log_[log.get()][x.get()] = x;
+  by_log_[log.get()].push_back(x);
   log->hubs = 1;
 }
 
@@ -144,7 +144,11 @@ void readers::unsubscribe(const runtime::log_ptr& log, const reader& x) {
   const auto at = by_log_.find(log.get());
   if (at == by_log_.end())
     return;
-  at->second.erase(&x);
+  // Also on its way out, when nothing locks it any more.
+  std::erase_if(at->second, [&](const std::weak_ptr<reader>& y) {
+    const auto other = y.lock();
+    return !other || other.get() == &x;
+  });
   if (at->second.empty()) {
     log->hubs = 0;
     by_log_.erase(at);
@@ -159,7 +163,7 @@ void readers::notify(const runtime::log_ptr& log) {
     const auto at = by_log_.find(log.get());
     if (at == by_log_.end())
       return;
-    for (const auto& [key, weak] : std::map(at->second))
+    for (const auto& weak : std::vector(at->second))
       if (const auto x = weak.lock())
         x->advanced();
   });

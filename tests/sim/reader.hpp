@@ -59,7 +59,8 @@ public:
 
 private:
   process& home_;
-  std::map<const runtime::session_log*, std::map<const reader*, std::weak_ptr<reader>>> by_log_;
+  /// In the order they came in, so that a run does not depend on addresses.
+  std::map<const runtime::session_log*, std::vector<std::weak_ptr<reader>>> by_log_;
   std::set<const runtime::session_log*> waking_;
 };
 
