@@ -41,6 +41,7 @@ void poster::post() {
       }
       --left_;
       ++number_;
+      last_stored_ = all_.time.now();
       // Some wait for the answer, some do not.
       all_.time.at(all_.time.now() + all_.rng.between(10ms, 8s), [this] { next(); });
     });

@@ -20,6 +20,7 @@ public:
   poster(world& all, size_t which, uint64_t messages) : all_{all}, which_{which}, left_{messages} {}
   void next();
   [[nodiscard]] bool done() const { return left_ == 0; }
+  [[nodiscard]] sim_time last_stored() const { return last_stored_; }
   [[nodiscard]] size_t which() const { return which_; }
   std::set<turn_id> acknowledged;
 
@@ -31,6 +32,7 @@ private:
   uint64_t left_;
   uint64_t number_ = 0;
   uint64_t attempt_ = 0;
+  sim_time last_stored_{};
 };
 
 /// Follows one session from its first turn on, through whatever node it can reach, and checks each

@@ -9,9 +9,11 @@
 namespace kgents::sim {
 namespace {
 
-/// After the last fault: when every shard must be where it belongs, and when every answer must be
-/// complete and heard.
+/// After the last fault: when every shard must be where it belongs, and when every message must be
+/// stored; posters pause between theirs. After both: when every answer must be complete and heard;
+/// slow clients take their time.
 constexpr sim_time owners_within = 16s;
+constexpr sim_time messages_within = 60s;
 constexpr sim_time answers_within = 45s;
 
 constexpr uint32_t fault_kinds = 13;
@@ -344,10 +346,16 @@ void world::run() {
   heal();
   time.run_until(until + owners_within);
   check_owners();
-  for (auto at = time.now(); at < until + answers_within; at += 1s) {
-    time.run_until(at);
-    const bool done =
-        std::all_of(posters.begin(), posters.end(), [](const auto& x) { return x->done(); });
+  for (;;) {
+    time.run_until(time.now() + 1s);
+    bool done = true;
+    auto last = until;
+    for (const auto& p : posters) {
+      done = done && p->done();
+      last = std::max(last, p->last_stored());
+    }
+    if (time.now() >= (done ? last + answers_within : until + messages_within))
+      break;
     if (!done)
       continue;
     try {
