@@ -7,29 +7,31 @@
 namespace kgents::sim {
 namespace {
 
-constexpr uint32_t credit_chunks = 8;  // 64 in production: less makes more of it happen
-constexpr uint64_t trim_running = 12;  // 160
-constexpr uint64_t keep_running = 6;   // 64
-constexpr size_t keep_bytes = 3000;    // 1 MiB
+constexpr uint32_t credit_chunks =
+    8; // 64 in production: less makes more of it happen
+constexpr uint64_t trim_running = 12; // 160
+constexpr uint64_t keep_running = 6;  // 64
+constexpr size_t keep_bytes = 3000;   // 1 MiB
 constexpr sim_time retry = 250ms;
 constexpr sim_time look_every = 2ms;
 constexpr sim_time passivate_after = 4s;
 
-turn_end end_of(const std::vector<std::string>& answer) {
+turn_end end_of(const std::vector<std::string> &answer) {
   turn_end out;
-  for (const auto& x : answer)
+  for (const auto &x : answer)
     out.text += x;
   return out;
 }
 
-}  // namespace
+} // namespace
 
-session::session(process& home, size_t which, lease_epoch lease)
-    : home_{home}, which_{which}, lease_{lease}, log_{home.logs->open(home.all.entity(which))} {}
+session::session(process &home, size_t which, lease_epoch lease)
+    : home_{home}, which_{which}, lease_{lease}, log_{home.logs->open(
+                                                     home.all.entity(which))} {}
 
-template <class F>
-auto session::mine(F work) {
-  return [weak = weak_from_this(), work = std::move(work)]<class... X>(X&&... x) mutable {
+template <class F> auto session::mine(F work) {
+  return [weak = weak_from_this(),
+          work = std::move(work)]<class... X>(X &&...x) mutable {
     if (const auto self = weak.lock(); self && !self->over_)
       work(std::forward<X>(x)...);
   };
@@ -46,8 +48,8 @@ void session::later(std::function<void()> work) {
 }
 
 void session::start() {
-  home_.all.say("session " + std::to_string(which_) + " lives on " + home_.name() +
-                " under epoch " + std::to_string(lease_));
+  home_.all.say("session " + std::to_string(which_) + " lives on " +
+                home_.name() + " under epoch " + std::to_string(lease_));
   if (!log_->begin(lease_, {}, runtime::session_log::start::anywhere)) {
     fenced();
     return;
@@ -59,60 +61,89 @@ void session::start() {
 }
 
 void session::idle() {
-  home_.after(
-      1s, mine([this] {
-        const bool busy = running_ || !waiting_.empty() || beginning_ || claiming_ || looking_ ||
-                          replays_ > 0 || phase_ != phase::ready;
-        if (!busy && !leaving_ && home_.now() - last_use_ >= passivate_after && home_.retire(*this))
-          over_ = true;
+  home_.after(1s, mine([this] {
+                const bool busy = running_ || !waiting_.empty() || beginning_ ||
+                                  claiming_ || looking_ || replays_ > 0 ||
+                                  phase_ != phase::ready;
+                if (!busy && !leaving_ &&
+                    home_.now() - last_use_ >= passivate_after &&
+                    home_.retire(*this))
+                  over_ = true;
+                else
+                  idle();
+              }));
+}
+
+/// First what is unfinished, then where the history ends: a turn whose end is
+/// committed in between is then in both, and never in neither.
+void session::load() {
+  if (home_.all.broken("history-first")) {
+    read_history_end([this](cursor last) {
+      read_unfinished([this, last](std::vector<turn_row> found) {
+        loaded(last, std::move(found));
+      });
+    });
+    return;
+  }
+  read_unfinished([this](std::vector<turn_row> found) {
+    read_history_end(
+        [this, found = std::move(found)](cursor last) { loaded(last, found); });
+  });
+}
+
+void session::read_unfinished(std::function<void(std::vector<turn_row>)> done) {
+  home_.query<std::vector<turn_row>>(
+      [&all = home_.all, which = which_] { return all.unfinished(which); },
+      mine([this, done = std::move(done)](
+               std::optional<std::vector<turn_row>> found) {
+        if (found)
+          done(std::move(*found));
         else
-          idle();
+          gone();
       }));
 }
 
-void session::load() {
-  using found = std::optional<cursor>;
-  home_.query<found>(
-      [&all = home_.all, which = which_]() -> std::optional<found> {
-        found last;
-        for (const auto& x : all.db.sessions[which].turns)
-          if (x.ended())
-            last = cursor{x.id, x.epoch, static_cast<int64_t>(x.answer.size())};
-        return last;
-      },
-      mine([this](std::optional<found> last) {
-        if (!last) {
+std::optional<cursor> session::history_end(const world &all, size_t which) {
+  cursor last;
+  for (const auto &x : all.db.sessions[which].turns)
+    if (x.ended())
+      last = cursor{x.id, x.epoch, static_cast<int64_t>(x.answer.size())};
+  return last;
+}
+
+void session::read_history_end(std::function<void(cursor)> done) {
+  home_.query<cursor>(
+      [&all = home_.all, which = which_] { return history_end(all, which); },
+      mine([this, done = std::move(done)](std::optional<cursor> last) {
+        if (last)
+          done(*last);
+        else
           gone();
-          return;
-        }
-        home_.query<std::vector<turn_row>>(
-            [&all = home_.all, which = which_] { return all.unfinished(which); },
-            mine([this, last](std::optional<std::vector<turn_row>> found) {
-              if (!found) {
-                gone();
-                return;
-              }
-              // The turn that the log breaks off in has ended, and nobody here was told.
-              const auto open = log_->open_turn();
-              const bool goes_on =
-                  !open || std::any_of(found->begin(), found->end(),
-                                       [&](const turn_row& x) { return x.id == *open; });
-              if (!goes_on && !home_.all.broken("log-with-a-hole") && log_->begin_anew(lease_))
-                home_.readers->notify(log_);
-              log_->begin_behind(last->value_or(cursor{}));
-              phase_ = phase::ready;
-              arrived_ = home_.arrived(which_);
-              take_over(*found);
-              arrived_.reset();
-              for (auto& [done, work] : std::exchange(held_, {}))
-                work(std::move(done));
-            }));
       }));
+}
+
+void session::loaded(const cursor &last, std::vector<turn_row> found) {
+  std::erase_if(found, [&](const turn_row &x) { return x.id == last.turn; });
+  // The turn that the log breaks off in has ended, and nobody here was told.
+  const auto open = log_->open_turn();
+  const bool goes_on =
+      !open || std::any_of(found.begin(), found.end(),
+                           [&](const turn_row &x) { return x.id == *open; });
+  if (!goes_on && !home_.all.broken("log-with-a-hole") &&
+      log_->begin_anew(lease_))
+    home_.readers->notify(log_);
+  log_->begin_behind(last);
+  phase_ = phase::ready;
+  arrived_ = home_.arrived(which_);
+  take_over(found);
+  arrived_.reset();
+  for (auto &[done, work] : std::exchange(held_, {}))
+    work(std::move(done));
 }
 
 void session::gone() {
   phase_ = phase::missing;
-  for (auto& [done, work] : std::exchange(held_, {}))
+  for (auto &[done, work] : std::exchange(held_, {}))
     done({503, {}});
   later([this] {
     if (home_.retire(*this))
@@ -125,14 +156,14 @@ void session::gone() {
 void session::when_ready(answerer done, std::function<void(answerer)> work) {
   last_use_ = home_.now();
   switch (phase_) {
-    case phase::ready:
-      work(std::move(done));
-      break;
-    case phase::loading:
-      held_.emplace_back(std::move(done), std::move(work));
-      break;
-    case phase::missing:
-      done({503, {}});
+  case phase::ready:
+    work(std::move(done));
+    break;
+  case phase::loading:
+    held_.emplace_back(std::move(done), std::move(work));
+    break;
+  case phase::missing:
+    done({503, {}});
   }
 }
 
@@ -142,7 +173,7 @@ void session::fenced() {
 }
 
 void session::send_message(turn_id turn, answerer done) {
-  if (turn.value.is_nil()) {  // only to have it in memory
+  if (turn.value.is_nil()) { // only to have it in memory
     when_ready(std::move(done), [](answerer answer) { answer({200, {}}); });
     return;
   }
@@ -150,15 +181,14 @@ void session::send_message(turn_id turn, answerer done) {
     beginnings_.push_back([this, turn, answer] {
       using begun = database::begun;
       home_.query<begun>(
-          [&all = home_.all, which = which_, turn, lease = under_lease(), me = home_.number()] {
+          [&all = home_.all, which = which_, turn, lease = under_lease(),
+           me = home_.number()] {
             return std::optional{all.db.begin_turn(which, turn, lease, me)};
           },
           mine([this, turn, answer](std::optional<begun> out) {
-            const auto same = [&](const turn_state& x) { return x.id == turn; };
-            const bool known = (running_ && same(*running_)) ||
-                               std::any_of(waiting_.begin(), waiting_.end(), same);
             if (!out) {
-              // It may be stored. No other is, until we know: turns run in the order of PostgreSQL.
+              // It may be stored. No other is, until we know: turns run in the
+              // order of PostgreSQL.
               answer({503, {}});
               looking_ = true;
               later([this] { look_again(); });
@@ -169,15 +199,20 @@ void session::send_message(turn_id turn, answerer done) {
               return;
             }
             answer({*out == begun::full ? 429 : 200, {}});
-            if (*out == begun::joined && !known) {
-              look_again();  // stored for an activation that is gone
+            if (*out == begun::joined && !knows(turn)) {
+              look_again(); // stored for an activation that is gone
+              return;
+            }
+            const bool idle = !running_ && waiting_.empty() && !claiming_;
+            if (*out == begun::queued && idle) {
+              look_again(); // behind one that nobody here knows
               return;
             }
             beginning_ = false;
             if (*out == begun::started || *out == begun::queued) {
               turn_state fresh;
               fresh.id = turn;
-              if (*out == begun::started && !running_ && waiting_.empty() && !claiming_) {
+              if (*out == begun::started && idle) {
                 running_ = std::move(fresh);
                 run();
               } else {
@@ -201,12 +236,15 @@ void session::begin_next() {
   work();
 }
 
-void session::take_over(const std::vector<turn_row>& found) {
-  for (const auto& x : found) {
-    const auto same = [&](const turn_state& y) { return y.id == x.id; };
-    if ((running_ && same(*running_)) || std::any_of(waiting_.begin(), waiting_.end(), same))
-      continue;
-    if (adopt(x))
+bool session::knows(turn_id turn) const {
+  const auto same = [&](const turn_state &x) { return x.id == turn; };
+  return (running_ && same(*running_)) ||
+         std::any_of(waiting_.begin(), waiting_.end(), same);
+}
+
+void session::take_over(const std::vector<turn_row> &found) {
+  for (const auto &x : found) {
+    if (knows(x.id) || adopt(x))
       continue;
     turn_state fresh;
     fresh.id = x.id;
@@ -217,8 +255,8 @@ void session::take_over(const std::vector<turn_row>& found) {
   run_next();
 }
 
-/// In place of a beginning: what one of them has stored, and not heard of yet, is not taken for a
-/// turn that nobody works on.
+/// In place of a beginning: what one of them has stored, and not heard of yet,
+/// is not taken for a turn that nobody works on.
 void session::look_again() {
   looking_ = true;
   home_.query<std::vector<turn_row>>(
@@ -240,11 +278,12 @@ void session::run_next() {
   claiming_ = true;
   using claimed = database::claimed;
   home_.query<claimed>(
-      [&all = home_.all, which = which_, turn = waiting_.front().id, lease = under_lease(),
-       me = home_.number()]() -> std::optional<claimed> {
-        const auto* row = all.db.sessions[which].find(turn);
+      [&all = home_.all, which = which_, turn = waiting_.front().id,
+       lease = under_lease(), me = home_.number()]() -> std::optional<claimed> {
+        const auto *row = all.db.sessions[which].find(turn);
         if (row && row->batches > 0)
-          return std::nullopt;  // waits for a batch of chunks that holds the turn
+          return std::nullopt; // waits for a batch of chunks that holds the
+                               // turn
         return all.db.claim_turn(which, turn, lease, me);
       },
       mine([this](std::optional<claimed> out) {
@@ -262,14 +301,35 @@ void session::run_next() {
           running_->epoch = *out->epoch;
           if (!home_.all.broken("prefix-before-claim"))
             running_->answer = std::move(out->durable);
-        }
-        waiting_.pop_front();
-        if (running_) {
+          waiting_.pop_front();
           run();
         } else {
-          place_held_readers();
-          run_next();
+          claiming_ = true;
+          ended_unseen();
         }
+      }));
+}
+
+/// The turn that was to be claimed has ended, and its end was not shown here:
+/// every reader finds its place anew.
+void session::ended_unseen() {
+  home_.query<cursor>(
+      [&all = home_.all, which = which_] { return history_end(all, which); },
+      mine([this](std::optional<cursor> last) {
+        if (!last) {
+          later([this] { ended_unseen(); });
+          return;
+        }
+        home_.all.say("session " + std::to_string(which_) +
+                      " passes over a turn that ended unseen");
+        claiming_ = false;
+        waiting_.pop_front();
+        ++passed_over_;
+        if (log_->begin_anew(lease_))
+          home_.readers->notify(log_);
+        log_->begin_behind(*last);
+        place_held_readers();
+        run_next();
       }));
 }
 
@@ -277,48 +337,55 @@ void session::run() {
   last_use_ = home_.now();
   show_durable_part();
   place_held_readers();
-  auto& turn = *running_;
-  turn.worker =
-      home_.turns->start(shared_from_this(), turn.id, turn.epoch,
-                         static_cast<uint32_t>(turn.answer.size()), home_.all.chunks_of(turn.id));
+  auto &turn = *running_;
+  turn.worker = home_.turns->start(shared_from_this(), turn.id, turn.epoch,
+                                   static_cast<uint32_t>(turn.answer.size()),
+                                   home_.all.chunks_of(turn.id));
   grant();
 }
 
 void session::show_durable_part() {
-  auto& turn = *running_;
+  auto &turn = *running_;
   const auto shown = log_->shown_of(turn.id);
   if (shown.empty())
-    log_->append_shown(make_turn_event(turn.id, turn.epoch, message_id{}, "reflect"), lease_);
-  const size_t have = shown.empty() ? 0 : static_cast<size_t>(shown.back()->place().index + 1);
-  for (size_t i = have; i < turn.answer.size(); ++i)
     log_->append_shown(
-        make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i), turn.answer[i]), lease_);
+        make_turn_event(turn.id, turn.epoch, message_id{}, "reflect"), lease_);
+  const size_t have =
+      shown.empty() ? 0 : static_cast<size_t>(shown.back()->place().index + 1);
+  for (size_t i = have; i < turn.answer.size(); ++i)
+    log_->append_shown(make_chunk_event(turn.id, turn.epoch,
+                                        static_cast<chunk_index>(i),
+                                        turn.answer[i]),
+                       lease_);
   if (have > turn.answer.size())
     throw violation("more of a turn was shown than is durable of it: session " +
-                    std::to_string(which_) + " on " + home_.name() + ", up to " +
-                    shown.back()->place().text() + ", durable " +
-                    std::to_string(turn.answer.size()) + " of epoch " + std::to_string(turn.epoch));
+                    std::to_string(which_) + " on " + home_.name() +
+                    ", up to " + shown.back()->place().text() + ", durable " +
+                    std::to_string(turn.answer.size()) + " of epoch " +
+                    std::to_string(turn.epoch));
   turn.inherited = static_cast<uint32_t>(turn.answer.size());
   home_.readers->notify(log_);
 }
 
 void session::grant() {
-  if (!running_ || running_->finished || !running_->worker || running_->credit >= credit_chunks)
+  if (!running_ || running_->finished || !running_->worker ||
+      running_->credit >= credit_chunks)
     return;
-  // Once it was told to hold, what it is granted could reach it behind its next home's words, and
-  // be lost.
+  // Once it was told to hold, what it is granted could reach it behind its next
+  // home's words, and be lost.
   if (running_->hold_sent && !home_.all.broken("grant-while-held"))
     return;
   running_->worker->credit(credit_chunks - running_->credit);
   running_->credit = credit_chunks;
 }
 
-void session::add_chunks(const std::vector<std::string>& texts) {
-  auto& turn = *running_;
-  for (const auto& text : texts) {
+void session::add_chunks(const std::vector<std::string> &texts) {
+  auto &turn = *running_;
+  for (const auto &text : texts) {
     const auto index = static_cast<chunk_index>(turn.answer.size());
     turn.answer.push_back(text);
-    log_->append_chunk(make_chunk_event(turn.id, turn.epoch, index, text), false, lease_);
+    log_->append_chunk(make_chunk_event(turn.id, turn.epoch, index, text),
+                       false, lease_);
   }
   home_.writer->appended(log_);
   const auto held = log_->at();
@@ -326,17 +393,21 @@ void session::add_chunks(const std::vector<std::string>& texts) {
     log_->drop_before(held.shown - keep_running);
 }
 
-void session::chunks_arrived(turn_id id, lease_epoch epoch, const std::vector<std::string>& texts) {
-  if (!running_ || running_->id != id || running_->epoch != epoch || running_->finished)
+void session::chunks_arrived(turn_id id, lease_epoch epoch,
+                             const std::vector<std::string> &texts) {
+  if (!running_ || running_->id != id || running_->epoch != epoch ||
+      running_->finished)
     return;
-  running_->credit -= std::min(static_cast<uint32_t>(texts.size()), running_->credit);
+  running_->credit -=
+      std::min(static_cast<uint32_t>(texts.size()), running_->credit);
   add_chunks(texts);
   if (running_->credit <= credit_chunks / 2 && !log_->want_commit())
     grant();
 }
 
 void session::turn_finished(turn_id id, lease_epoch epoch) {
-  if (!running_ || running_->id != id || running_->epoch != epoch || running_->finished)
+  if (!running_ || running_->id != id || running_->epoch != epoch ||
+      running_->finished)
     return;
   running_->finished = true;
   if (auto worker = std::exchange(running_->worker, nullptr))
@@ -345,13 +416,14 @@ void session::turn_finished(turn_id id, lease_epoch epoch) {
 }
 
 void session::turn_held(turn_id id, lease_epoch epoch) {
-  if (running_ && running_->id == id && running_->epoch == epoch && running_->holds_open > 0)
+  if (running_ && running_->id == id && running_->epoch == epoch &&
+      running_->holds_open > 0)
     --running_->holds_open;
 }
 
 void session::worker_lost(turn_id id, lease_epoch epoch) {
-  if (!running_ || running_->id != id || running_->epoch != epoch || !running_->worker ||
-      running_->finished)
+  if (!running_ || running_->id != id || running_->epoch != epoch ||
+      !running_->worker || running_->finished)
     return;
   if (!running_->worker_node)
     throw violation("a model call on the session's own node was lost");
@@ -387,21 +459,23 @@ void session::log_refused(turn_id id, lease_epoch epoch) {
 }
 
 void session::end_running() {
-  if (!running_ || !running_->finished || running_->ending || log_->want_commit())
+  if (!running_ || !running_->finished || running_->ending ||
+      log_->want_commit())
     return;
-  auto& turn = *running_;
+  auto &turn = *running_;
   turn.ending = true;
   using outcome = database::end_outcome;
   home_.query<outcome>(
-      [&all = home_.all, which = which_, id = turn.id, epoch = turn.epoch, answer = turn.answer,
-       lease = under_lease(), me = home_.number()]() -> std::optional<outcome> {
-        const auto* row = all.db.sessions[which].find(id);
+      [&all = home_.all, which = which_, id = turn.id, epoch = turn.epoch,
+       answer = turn.answer, lease = under_lease(),
+       me = home_.number()]() -> std::optional<outcome> {
+        const auto *row = all.db.sessions[which].find(id);
         if (row && row->batches > 0)
           return std::nullopt;
         return all.db.end_turn(which, id, epoch, answer, lease, me);
       },
       mine([this](std::optional<outcome> out) {
-        auto& turn = *running_;
+        auto &turn = *running_;
         turn.ending = false;
         if (!out) {
           turn.unsure = true;
@@ -413,7 +487,8 @@ void session::end_running() {
         } else {
           turn.ending = true;
           home_.query<turn_row>(
-              [&all = home_.all, which = which_, id = turn.id]() -> std::optional<turn_row> {
+              [&all = home_.all, which = which_,
+               id = turn.id]() -> std::optional<turn_row> {
                 return *all.db.sessions[which].find(id);
               },
               mine([this](std::optional<turn_row> row) {
@@ -433,7 +508,8 @@ void session::show_end() {
   const auto turn = std::move(*running_);
   running_.reset();
   log_->append_shown(
-      make_complete_event(turn.id, turn.epoch, static_cast<chunk_index>(turn.answer.size()),
+      make_complete_event(turn.id, turn.epoch,
+                          static_cast<chunk_index>(turn.answer.size()),
                           end_of(turn.answer)),
       lease_);
   home_.readers->notify(log_);
@@ -452,19 +528,21 @@ void session::leave(std::function<void(std::optional<moving_turn>)> done) {
 bool session::quiet() {
   if (phase_ == phase::missing)
     return true;
-  if (phase_ == phase::loading || beginning_ || !beginnings_.empty() || claiming_ || looking_ ||
-      replays_ > 0 || !when_running_.empty() || later_ > 0)
+  if (phase_ == phase::loading || beginning_ || !beginnings_.empty() ||
+      claiming_ || looking_ || replays_ > 0 || !when_running_.empty() ||
+      later_ > 0)
     return false;
   if (!running_)
     return true;
-  auto& turn = *running_;
+  auto &turn = *running_;
   if (!turn.worker || turn.finished || turn.reclaim)
     return false;
   if (!std::exchange(turn.hold_sent, true)) {
     turn.worker->hold();
     ++turn.holds_open;
   }
-  // Each hold is answered, in order: an answer to an earlier one says nothing of what came since.
+  // Each hold is answered, in order: an answer to an earlier one says nothing
+  // of what came since.
   return turn.holds_open == 0 && log_->all_committed();
 }
 
@@ -477,10 +555,11 @@ void session::try_to_leave() {
   }
   std::optional<moving_turn> out;
   if (running_) {
-    auto& turn = *running_;
-    out = moving_turn{which_,      turn.id,
-                      turn.epoch,  turn.worker_node ? turn.worker_node : home_.self(),
-                      turn.credit, turn.inherited};
+    auto &turn = *running_;
+    out = moving_turn{
+        which_,      turn.id,
+        turn.epoch,  turn.worker_node ? turn.worker_node : home_.self(),
+        turn.credit, turn.inherited};
     std::exchange(turn.worker, nullptr)->let_go();
   }
   over_ = true;
@@ -492,18 +571,20 @@ void session::stay() {
   if (!leaving_)
     return;
   std::exchange(leaving_, nullptr)(std::nullopt);
-  if (running_ && running_->worker && std::exchange(running_->hold_sent, false)) {
+  if (running_ && running_->worker &&
+      std::exchange(running_->hold_sent, false)) {
     running_->worker->resume();
     grant();
   }
   run_next();
 }
 
-bool session::adopt(const turn_row& found) {
-  if (!arrived_ || running_ || arrived_->turn != found.id || arrived_->epoch != found.epoch ||
-      found.status != turn_status::running)
+bool session::adopt(const turn_row &found) {
+  if (!arrived_ || running_ || arrived_->turn != found.id ||
+      arrived_->epoch != found.epoch || found.status != turn_status::running)
     return false;
-  auto worker = home_.turns->adopt(arrived_->worker, found.id, found.epoch, shared_from_this());
+  auto worker = home_.turns->adopt(arrived_->worker, found.id, found.epoch,
+                                   shared_from_this());
   if (!worker)
     return false;
   turn_state turn;
@@ -522,7 +603,7 @@ bool session::adopt(const turn_row& found) {
   return true;
 }
 
-void session::attach(const attach_question& ask, answerer done) {
+void session::attach(const attach_question &ask, answerer done) {
   when_ready(std::move(done), [this, ask](answerer answer) {
     attached here;
     here.log = log_;
@@ -540,8 +621,9 @@ void session::attach(const attach_question& ask, answerer done) {
     const bool in_running = running_ && running_->id == ask.place.turn;
     if (in_running && ask.place.epoch < running_->epoch &&
         ask.place.index >= static_cast<int64_t>(running_->inherited))
-      throw violation("what a reader has seen was lost: chunk " + std::to_string(ask.place.index) +
-                      " of epoch " + std::to_string(ask.place.epoch));
+      throw violation("what a reader has seen was lost: chunk " +
+                      std::to_string(ask.place.index) + " of epoch " +
+                      std::to_string(ask.place.epoch));
     if (const auto position = log_->behind(ask.place)) {
       here.position = *position;
       answer({200, std::move(here)});
@@ -552,7 +634,7 @@ void session::attach(const attach_question& ask, answerer done) {
       answer({200, std::move(here)});
       return;
     }
-    for (const auto& x : waiting_)
+    for (const auto &x : waiting_)
       if (x.id == ask.place.turn) {
         if (ask.place.index > cursor::before_turn) {
           when_running_.push_back([this, ask, answer] { attach(ask, answer); });
@@ -567,8 +649,9 @@ void session::attach(const attach_question& ask, answerer done) {
       return;
     }
     home_.query<size_t>(
-        [&all = home_.all, which = which_, turn = ask.place.turn]() -> std::optional<size_t> {
-          const auto& rows = all.db.sessions[which].turns;
+        [&all = home_.all, which = which_,
+         turn = ask.place.turn]() -> std::optional<size_t> {
+          const auto &rows = all.db.sessions[which].turns;
           for (size_t i = 0; i < rows.size(); ++i)
             if (rows[i].id == turn)
               return i;
@@ -584,49 +667,60 @@ void session::attach(const attach_question& ask, answerer done) {
 }
 
 void session::place_held_readers() {
-  for (auto& work : std::exchange(when_running_, {}))
+  for (auto &work : std::exchange(when_running_, {}))
     work();
 }
 
-void session::append_running(std::vector<event_ptr>& out, int64_t after) const {
-  const auto& turn = *running_;
+void session::append_running(std::vector<event_ptr> &out, int64_t after) const {
+  const auto &turn = *running_;
   const auto until = log_->held_from(turn.id).value_or(0);
   if (after < cursor::turn_event)
-    out.push_back(make_turn_event(turn.id, turn.epoch, message_id{}, "reflect"));
+    out.push_back(
+        make_turn_event(turn.id, turn.epoch, message_id{}, "reflect"));
   for (int64_t i = std::max<int64_t>(after + 1, 0); i < until; ++i)
-    out.push_back(make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
+    out.push_back(make_chunk_event(turn.id, turn.epoch,
+                                   static_cast<chunk_index>(i),
                                    turn.answer[static_cast<size_t>(i)]));
 }
 
-void session::replay(const attach_question& ask, size_t from, answerer answer) {
+void session::replay(const attach_question &ask, size_t from, answerer answer) {
   ++replays_;
   home_.query<std::vector<turn_row>>(
-      [&all = home_.all, which = which_, from]() -> std::optional<std::vector<turn_row>> {
+      [&all = home_.all, which = which_,
+       from]() -> std::optional<std::vector<turn_row>> {
         std::vector<turn_row> out;
-        const auto& rows = all.db.sessions[which].turns;
+        const auto &rows = all.db.sessions[which].turns;
         for (size_t i = from; i < rows.size() && out.size() < 4; ++i)
           if (rows[i].status != turn_status::queued)
             out.push_back(rows[i]);
         return out;
       },
-      mine([this, ask, answer](std::optional<std::vector<turn_row>> rows) {
+      mine([this, ask, from, answer,
+            passed = passed_over_](std::optional<std::vector<turn_row>> rows) {
         --replays_;
         if (!rows) {
           answer({503, {}});
           return;
         }
+        if (passed != passed_over_) {
+          replay(ask, from, answer);
+          return;
+        }
         attached here;
         here.log = log_;
         here.position = log_->at().base;
-        for (const auto& row : *rows) {
+        for (const auto &row : *rows) {
           const bool first = row.id == ask.place.turn;
-          if (const auto held = first ? log_->behind(ask.place) : log_->first_of(row.id)) {
+          if (const auto held =
+                  first ? log_->behind(ask.place) : log_->first_of(row.id)) {
             here.position = *held;
             break;
           }
           if (!row.ended()) {
-            if (running_ && running_->id == row.id && log_->held_from(row.id) > cursor::turn_event)
-              append_running(here.backlog, first ? ask.place.index : cursor::before_turn);
+            if (running_ && running_->id == row.id &&
+                log_->held_from(row.id) > cursor::turn_event)
+              append_running(here.backlog,
+                             first ? ask.place.index : cursor::before_turn);
             break;
           }
           if (first && ask.place.epoch < row.epoch &&
@@ -636,18 +730,20 @@ void session::replay(const attach_question& ask, size_t from, answerer answer) {
                             std::to_string(ask.place.index));
           const auto after = first ? ask.place.index : cursor::before_turn;
           if (after < cursor::turn_event)
-            here.backlog.push_back(make_turn_event(row.id, row.epoch, message_id{}, "reflect"));
+            here.backlog.push_back(
+                make_turn_event(row.id, row.epoch, message_id{}, "reflect"));
           for (size_t i = 0; i < row.answer.size(); ++i)
             if (after < static_cast<int64_t>(i))
               here.backlog.push_back(
-                  make_chunk_event(row.id, row.epoch, static_cast<chunk_index>(i), row.answer[i]));
+                  make_chunk_event(row.id, row.epoch,
+                                   static_cast<chunk_index>(i), row.answer[i]));
           if (after < static_cast<int64_t>(row.answer.size()))
-            here.backlog.push_back(make_complete_event(row.id, row.epoch,
-                                                       static_cast<chunk_index>(row.answer.size()),
-                                                       end_of(row.answer)));
+            here.backlog.push_back(make_complete_event(
+                row.id, row.epoch, static_cast<chunk_index>(row.answer.size()),
+                end_of(row.answer)));
         }
         answer({200, std::move(here)});
       }));
 }
 
-}  // namespace kgents::sim
+} // namespace kgents::sim
