@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 #include <set>
-#include <unordered_map>
 #include <vector>
 
 #include "runtime/cluster/coordinator.hpp"
@@ -23,6 +22,9 @@ namespace kgents::sim {
 
 struct world;
 namespace cluster = runtime::cluster;
+
+constexpr sim_time query_deadline = 1500ms;  ///< of what keeps the cluster together
+constexpr sim_time drain_within = 6s;
 
 /// One kgentsd: its coordinator, carried out as runtime/cluster/members.cpp does, and the parts
 /// that members works with. It can be killed, stopped for a while, and started again.
