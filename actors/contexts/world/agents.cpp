@@ -1,0 +1,4 @@
+#include "actors/contexts/world/nodes.hpp"
+namespace kgents::actors {
+void register_agents(registry&) {}
+}
