@@ -6,8 +6,10 @@ namespace kgents::actors {
 
 void register_void(registry& to) {
   void_nodes::register_entropy(to);
+  void_nodes::register_serendipity(to);
   void_nodes::register_gratitude(to);
   void_nodes::register_capital(to);
+  void_nodes::register_pataphysics(to);
   void_nodes::register_generic(to);
 }
 
