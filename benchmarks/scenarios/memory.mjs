@@ -1,8 +1,7 @@
 // Memory (Pss) of 10,000 idle SSE connections, idle WebSockets and warm idle sessions.
-import { spawn } from 'node:child_process';
-
+import { idle } from '../lib/idle.mjs';
 import { newSessions, pathsFile, startBeast, startKgentsd, startNchan } from '../lib/servers.mjs';
-import { binary, load } from '../lib/tools.mjs';
+import { load } from '../lib/tools.mjs';
 
 export default async function memory({ quick }, report) {
   const count = quick ? 2000 : 10000;
@@ -73,21 +72,3 @@ const webSocket = [
 ];
 
 const kib = (bytes) => `${(bytes / 1024).toFixed(2)} KiB`;
-
-// Opens `count` connections, measures the server with them, closes them. Bytes for each.
-async function idle(server, count, { path, header = [] }) {
-  const before = server.pss();
-  const args = ['--mode', 'idle', '--server', server.address, '--connections', String(count), '--path', path];
-  for (const line of header) args.push('--header', line);
-  const child = spawn(binary('sse_load'), args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const ended = new Promise((resolve) => child.on('close', resolve));
-  const open = await Promise.race([
-    new Promise((resolve) => child.stdout.once('data', () => resolve(true))),
-    ended.then(() => false),
-  ]);
-  if (!open) throw new Error(`could not open ${count} connections`);
-  const after = server.pss();
-  child.stdin.end();
-  await ended;
-  return (after - before) / count;
-}
