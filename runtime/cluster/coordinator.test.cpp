@@ -177,7 +177,7 @@ CAF_TEST(without a beat of its own for five seconds a node acts on nothing) {
   pass(2s);
   answer_all();
   pass(2s);
-  CAF_CHECK_EQUAL(count<beat>(), 1u);  // which is not answered for now
+  CAF_CHECK_EQUAL(count<beat>(), 1u);  // and nobody answers it
   pass(2900ms);
   CAF_CHECK_EQUAL(held(), shard_count);
   pass(200ms);

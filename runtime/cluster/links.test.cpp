@@ -27,7 +27,7 @@ std::string refusal_of_hello(node& at, const hello& x) {
 CAF_TEST(the higher id dials and a late member is let in once it is known) {
   node low{5};
   node high{9};
-  high.keep({low.as_peer()});  // refused for now, again and again
+  high.keep({low.as_peer()});  // refused as often as it dials
   CAF_CHECK(refusal_of_hello(low, {protocol_version, {8}, {5}, "test", "raw"})
                 .starts_with("node 8 is not among the members that this node (5) knows"));
   CAF_CHECK(!high.linked(5));
