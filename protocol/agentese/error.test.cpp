@@ -7,6 +7,7 @@
 #include <caf/test/dsl.hpp>
 #include <vector>
 
+#include "protocol/agentese/federation.hpp"
 #include "protocol/agentese/random_texts.hpp"
 
 using kgents::agentese::category;
@@ -181,6 +182,14 @@ CAF_TEST(a hostile path is shown without control characters) {
         for (const char c : shown)
           agentese::holds(c == '\n' || static_cast<unsigned char>(c) >= ' ', text);
   }
+}
+
+CAF_TEST(a path of another server is unavailable however long one waits) {
+  const auto refused = agentese::refuse_federation("kg://ana@elsewhere/world.house.manifest");
+  CAF_REQUIRE(refused.has_value());
+  CAF_CHECK_EQUAL(refused->code, "UNAVAILABLE");
+  CAF_CHECK(!refused->retry_after);
+  CAF_CHECK(!agentese::refuse_federation("world.house.manifest"));
 }
 
 CAF_TEST(a refusal travels as JSON) {
