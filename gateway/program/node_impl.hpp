@@ -6,12 +6,14 @@
 #include <caf/actor_system_config.hpp>
 
 #include "actors/contexts/context.hpp"
+#include "actors/contexts/time/scheduler.hpp"
 #include "actors/llm/provider_chain.hpp"
 #include "actors/logos/logos.hpp"
 #include "gateway/application.hpp"
 #include "gateway/http/server.hpp"
 #include "gateway/node.hpp"
 #include "gateway/program/running_node.hpp"
+#include "runtime/agentese/event_feed.hpp"
 #include "runtime/agentese/journal.hpp"
 #include "runtime/cluster/members.hpp"
 #include "runtime/limits.hpp"
@@ -49,6 +51,7 @@ private:
   // node_entities.cpp
   runtime::region::observer region_observer();
   runtime::log_writer_probe writer_probe();
+  runtime::agentese::journal_probe journal_probe();
   llm::call_observer call_observer();
   std::function<bool(const entity_id&, const caf::actor_addr&)> retire();
   caf::actor start_turn(llm::prompt ask, turn_id id, lease_epoch epoch, caf::actor session);
@@ -62,6 +65,7 @@ private:
   using model_function = std::function<void(llm::prompt, size_t max_bytes,
                                             std::function<void(llm::collect_result)> done)>;
   model_function model_asker();
+  boost::json::object vitals();
   [[nodiscard]] bool has_model() const;
   actors::logos::prove prover();
 
@@ -118,7 +122,9 @@ private:
   runtime::log_writer writer_;
   std::shared_ptr<llm::provider_chain> providers_;
   runtime::agentese::journal journal_;
+  runtime::agentese::event_feed events_;
   actors::logos logos_;
+  actors::scheduler scheduler_;
   authenticator auth_;
   live_keys streams_;
   cluster_control cluster_;

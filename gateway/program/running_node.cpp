@@ -54,6 +54,14 @@ http::server_options server_for(const runtime::settings& config) {
   return out;
 }
 
+/// Only other nodes' invocations have to be told of.
+runtime::agentese::event_feed::options news_for(const runtime::settings& config) {
+  runtime::agentese::event_feed::options out;
+  if (!config.cluster_host.empty())
+    out.listen_url = config.control_url.reveal();
+  return out;
+}
+
 /// How long actors get to end at a shutdown before the process leaves them.
 constexpr auto end_within = std::chrono::seconds{5};
 
@@ -90,23 +98,29 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
                   : runtime::durability::memory,
               writer_probe()},
       providers_{llm::make_providers(config, call_observer())},
-      journal_{sql_thread_.context(), control_},
+      journal_{sql_thread_.context(), control_, journal_probe()},
+      events_{sql_thread_.context(), pool_, control_, threads_.all(), metrics_.subscriptions,
+              news_for(config)},
       logos_{actors::all_nodes(), journal_, prover()},
+      scheduler_{threads_[0].context(),
+                 actors::scheduler_parts(threads_[0], ports_[0], region_, control_)},
       auth_{pool_, ports_, config.key_pepper},
       cluster_{operators_view()},
       shard_log_{config.log_format},
       node_{config, metrics_, threads_, hubs_,    ports_,  pool_,
-            auth_,  ready_,   streams_, cluster_, logos_},
+            auth_,  ready_,   streams_, cluster_, logos_, events_},
       application_{node_},
       server_{server_for(config), threads_, application_},
       probe_{sql_thread_.context()} {
   serve_entities();
+  journal_.on_grown([this](const auto& logs) { events_.grown(logs); });
   join_cluster();
   metrics_.before_render([this] { refresh_metrics(); });
   probe_database();
   sql_thread_.start();
   cluster_thread_.start();
   threads_.start();
+  scheduler_.start();
   try {
     server_.start();
   } catch (...) {  // its address is taken, say: the threads and actors run already
@@ -119,8 +133,10 @@ running_node::impl::~impl() { take_down(); }
 
 void running_node::impl::take_down() {
   server_.stop();
+  scheduler_.stop();
   leave_cluster();
   journal_.flush(flush_within);
+  events_.stop();
   region_.stop();
   caf::anon_send_exit(database_, caf::exit_reason::user_shutdown);
   ports_.stop();
@@ -148,6 +164,7 @@ void running_node::impl::begin_drain() {
   ready_.draining = true;
   server_.stop_accepting();
   hubs_.wake_all();
+  events_.wake_all();
   members_->drain();
 }
 
@@ -157,11 +174,13 @@ bool running_node::impl::busy() const { return turns_.size() > 0 || !drained_; }
 void running_node::impl::send_away(double part) {
   ready_.sent_away = part;
   hubs_.wake_all();
+  events_.wake_all();
 }
 
 void running_node::impl::end_drain() {
   ready_.drain_over = true;
   hubs_.wake_all();
+  events_.wake_all();
 }
 
 bool running_node::impl::shares_work() const {
