@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <set>
 
 #include "actors/persona/text.hpp"
 
@@ -73,17 +72,25 @@ std::vector<std::string> sentences(std::string_view text, size_t limit) {
 double alike(std::string_view a, std::string_view b) {
   if (a == b)
     return 1;
+  // Three bytes each, with two spaces before the word and one behind it.
   const auto trigrams = [](std::string_view x) {
-    const auto padded = "  " + std::string{x} + " ";
-    std::set<std::string> out;
-    for (size_t i = 0; i + 3 <= padded.size(); ++i)
-      out.insert(padded.substr(i, 3));
+    std::vector<uint32_t> out;
+    out.reserve(x.size() + 1);
+    uint32_t window = (' ' << 8) | ' ';
+    for (const char c : x) {
+      window = ((window << 8) | static_cast<unsigned char>(c)) & 0xffffff;
+      out.push_back(window);
+    }
+    out.push_back(((window << 8) | ' ') & 0xffffff);
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
     return out;
   };
   const auto x = trigrams(a);
   const auto y = trigrams(b);
-  const auto shared =
-      std::count_if(x.begin(), x.end(), [&](const auto& t) { return y.contains(t); });
+  const auto shared = std::count_if(x.begin(), x.end(), [&](uint32_t t) {
+    return std::binary_search(y.begin(), y.end(), t);
+  });
   return 2.0 * static_cast<double>(shared) / static_cast<double>(x.size() + y.size());
 }
 
