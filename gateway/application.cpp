@@ -15,19 +15,21 @@ namespace json = boost::json;
 
 namespace {
 
-std::vector<std::string_view> split_path(std::string_view path) {
-  std::vector<std::string_view> out;
-  path.remove_prefix(1);
+/// What stood for a `{…}`, decoded; the segments of a `{…*}` are joined by dots. A malformed escape
+/// stays as it is: it is refused by who reads it.
+std::string decoded(std::string_view raw) {
+  if (raw.find_first_of("%/") == std::string_view::npos)
+    return std::string{raw};
+  std::string out;
   for (;;) {
-    const auto slash = path.find('/');
-    out.push_back(path.substr(0, slash));
-    if (slash == std::string_view::npos)
+    const auto part = raw.substr(0, raw.find('/'));
+    out += percent_decoded(part, false).value_or(std::string{part});
+    if (part.size() == raw.size())
       return out;
-    path.remove_prefix(slash + 1);
+    out += '.';
+    raw.remove_prefix(part.size() + 1);
   }
 }
-
-bool is_parameter(std::string_view segment) { return segment.starts_with('{'); }
 
 presented credentials(const http::request& in, const route& to) {
   if (in.has_header("x-api-key"))
@@ -86,8 +88,10 @@ application::application(node& n)
                          : std::optional{digest_of(n.config.platform_key.reveal())}},
       is_gateway_{std::find(n.config.roles.begin(), n.config.roles.end(),
                             runtime::node_role::gateway) != n.config.roles.end()} {
-  for (const auto& r : all_routes())
-    routes_.push_back({&r, split_path(r.path), &n.metrics.route(r.method, r.path)});
+  for (const auto& r : all_routes()) {
+    routes_.push_back({&r, &n.metrics.route(r.method, r.path)});
+    router_.add(r.method, r.path);
+  }
 }
 
 /// Digests are compared, in constant time: neither the key's length nor how much of it is right can
@@ -114,30 +118,17 @@ bool application::serves(const call_ptr& c) {
 bool application::find(call& c) {
   const auto& in = c.x->in();
   c.probe = &unmatched_;
-  const auto have = split_path(in.path);
-  std::string allowed;
-  for (const auto& r : routes_) {
-    if (r.segments.size() != have.size())
-      continue;
-    const bool same = std::equal(have.begin(), have.end(), r.segments.begin(),
-                                 [](std::string_view a, std::string_view b) {
-                                   return is_parameter(b) ? !a.empty() : a == b;
-                                 });
-    if (!same || (r.to->who == access::platform && !is_operator(in)))
-      continue;
-    const bool method = in.method == r.to->method || (in.method == "HEAD" && r.to->method == "GET");
-    if (!method) {
-      if (allowed.find(r.to->method) == std::string::npos)
-        allowed += (allowed.empty() ? "" : ", ") + std::string{r.to->method};
-      continue;
-    }
-    c.to = r.to;
-    c.probe = r.probe;
-    for (size_t i = 0; i < have.size(); ++i)
-      if (is_parameter(r.segments[i]))
-        c.segments.push_back(percent_decoded(have[i], false).value_or(std::string{have[i]}));
+  auto found = router_.find(in.method, in.path, [&](size_t i) {
+    return routes_[i].to->who != access::platform || is_operator(in);
+  });
+  if (found.route != router::match::none) {
+    c.to = routes_[found.route].to;
+    c.probe = routes_[found.route].probe;
+    for (const auto x : found.values)
+      c.segments.push_back(decoded(x));
     return true;
   }
+  auto& allowed = found.allowed;
   if (allowed.empty()) {
     c.refuse(404, "Not Found");
     return false;
@@ -245,7 +236,7 @@ void application::checked(const call_ptr& c) {
   if (!to.query.empty())
     c->query = parse_query(to.query, in.query, wrong);
   if (to.body != nullptr)
-    c->body = parse_body(*to.body, in.body, wrong);
+    c->body = parse_body(*to.body, in.body.empty() && to.body_optional ? "{}" : in.body, wrong);
   if (!wrong.empty()) {
     c->refuse_unprocessable(std::move(wrong));
     return;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gateway/route.hpp"
+#include "gateway/router.hpp"
 
 namespace kgents::gateway {
 
@@ -24,9 +25,8 @@ public:
 private:
   using digest = std::array<unsigned char, 32>;
 
-  struct compiled {
+  struct served {
     const route* to;
-    std::vector<std::string_view> segments;
     runtime::route_probe* probe;
   };
 
@@ -41,7 +41,8 @@ private:
   bool limited(const call_ptr& c);
 
   node& at_;
-  std::vector<compiled> routes_;
+  std::vector<served> routes_;  // as the router numbers them
+  router router_;
   runtime::route_probe& unmatched_;
   const std::optional<digest> operators_key_;  // none: nobody is the operator
   const bool is_gateway_;

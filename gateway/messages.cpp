@@ -102,14 +102,8 @@ std::variant<send_message, refusal> make_message(const json::object& body, const
     return bad("Idempotency-Key", "", "1 to 255 visible ASCII characters");
   const auto budget = persona::session_budget(who.key.tier);
   out.budget = persona::name(budget);
-  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-  if (!who.lease.key->fits(persona::dialogue_estimate(budget), now)) {
-    const auto x = who.lease.key->look(now);
-    return refusal{429,
-                   "Monthly token quota exceeded. " + std::to_string(x.limits.tokens_per_month) +
-                       " tokens per month allowed, " + std::to_string(x.tokens_month) + " used.",
-                   runtime::until_midnight(now), "quota_exceeded"};
-  }
+  if (auto no = over_quota(who, persona::dialogue_estimate(budget)))
+    return *std::move(no);
   out.key = who.key.key;
   out.idempotency_key = idempotency_key;
   if (!idempotency_key.empty())

@@ -24,12 +24,21 @@ json::object problem(std::string_view description) {
            content("application/json", json::object{{"$ref", "#/components/schemas/Problem"}})}};
 }
 
+bool is_agentese(const route& r) { return r.tag.starts_with("agentese"); }
+
+/// A `{path*}` stands for several segments, which OpenAPI has no word for.
+std::string documented_path(const route& r) {
+  std::string out{r.path};
+  std::erase(out, '*');
+  return out;
+}
+
 /// POST /v1/kgent/sessions/{id}/messages -> post_v1_kgent_sessions_id_messages
 std::string operation_id(const route& r) {
   std::string out;
   for (const char c : r.method)
     out += static_cast<char>(c | 0x20);
-  for (const char c : r.path)
+  for (const char c : documented_path(r))
     if (c == '/' || c == '.' || c == '-')
       out += '_';
     else if (c != '{' && c != '}')
@@ -39,27 +48,42 @@ std::string operation_id(const route& r) {
   return out;
 }
 
+/// Who looks, and what it may prove.
+constexpr std::string_view observer_headers[] = {
+    "X-Observer-Archetype", "X-Observer-Id", "X-Observer-Capabilities", "X-Agentese-Capability"};
+
 json::array parameters_of(const route& r) {
   json::array out;
   for (auto rest = r.path; rest.find('{') != std::string_view::npos;) {
     const auto open = rest.find('{');
     const auto close = rest.find('}');
+    auto name = rest.substr(open + 1, close - open - 1);
+    json::object parameter{{"in", "path"}, {"required", true}};
     json::object shape{{"type", "string"}};
-    if (r.who != access::platform)  // the operator's are names
+    if (name == "id" || name.ends_with("_id"))
       shape["format"] = "uuid";
-    out.push_back(json::object{{"name", rest.substr(open + 1, close - open - 1)},
-                               {"in", "path"},
-                               {"required", true},
-                               {"schema", std::move(shape)}});
+    if (name.ends_with('*')) {
+      name.remove_suffix(1);
+      parameter["description"] = "One or more segments between slashes: self/memory";
+    }
+    parameter["name"] = name;
+    parameter["schema"] = std::move(shape);
+    out.push_back(std::move(parameter));
     rest.remove_prefix(close + 1);
   }
+  if (r.tag == "agentese-universal-protocol" || r.tag == "agentese-gateway")
+    for (const auto name : observer_headers)
+      out.push_back(json::object{{"name", name},
+                                 {"in", "header"},
+                                 {"required", false},
+                                 {"schema", json::object{{"type", "string"}}}});
   for (const auto& f : r.query)
     out.push_back(json::object{{"name", f.name},
                                {"in", "query"},
                                {"required", f.required},
                                {"description", f.meaning},
                                {"schema", to_json_schema(f)}});
-  if (r.metered && r.body != nullptr)
+  if (r.metered && r.body != nullptr && r.tag == "kgent")
     out.push_back(
         json::object{{"name", "Idempotency-Key"},
                      {"in", "header"},
@@ -96,9 +120,14 @@ json::object responses_of(const route& r) {
   if (r.needs != scope::none)
     out["403"] = problem("The key lacks the scope, or the plan the permission");
   if (r.who != access::platform &&
-      (r.path.find('{') != std::string_view::npos || r.tag == "agentese")) {
+      (r.path.find('{') != std::string_view::npos || is_agentese(r))) {
     out["400"] = problem("An id, a cursor or a value is malformed");
     out["404"] = problem("There is none, or it is not yours");
+  }
+  if (is_agentese(r) && r.metered) {
+    out["402"] = problem("The pool of entropy, or the capital, does not suffice");
+    out["451"] = problem("The aspect declined: its answer, which charges nothing");
+    out["504"] = problem("The aspect took too long");
   }
   if (r.body != nullptr || !r.query.empty())
     out["422"] = problem("Body or query does not fit; detail is a list");
@@ -113,8 +142,12 @@ json::object operation(const route& r) {
   if (auto parameters = parameters_of(r); !parameters.empty())
     out["parameters"] = std::move(parameters);
   if (r.body != nullptr)
-    out["requestBody"] = json::object{{"required", true},
+    out["requestBody"] = json::object{{"required", !r.body_optional},
                                       {"content", content("application/json", reference(*r.body))}};
+  if (r.free_body)
+    out["requestBody"] = json::object{
+        {"required", false},
+        {"content", content("application/json", json::object{{"type", "object"}})}};
   if (r.who == access::open)
     out["security"] = json::array{};
   else if (r.who == access::platform)
@@ -132,7 +165,7 @@ json::object document() {
                                                                                "object"}}}}}},
                     {"required", json::array{"detail"}}}}};
   for (const auto& r : all_routes()) {
-    auto& path = paths[r.path];
+    auto& path = paths[documented_path(r)];
     if (!path.is_object())
       path = json::object{};
     std::string method{r.method};
@@ -161,8 +194,10 @@ json::object document() {
           {"security", json::array{json::object{{"apiKey", json::array{}}},
                                    json::object{{"bearer", json::array{}}}}},
           {"tags", json::array{json::object{{"name", "system"}}, json::object{{"name", "cluster"}},
-                               json::object{{"name", "kgent"}},
-                               json::object{{"name", "soul"}}, json::object{{"name", "agentese"}}}},
+                               json::object{{"name", "kgent"}}, json::object{{"name", "soul"}},
+                               json::object{{"name", "agentese"}},
+                               json::object{{"name", "agentese-universal-protocol"}},
+                               json::object{{"name", "agentese-gateway"}}}},
           {"paths", std::move(paths)},
           {"components", json::object{{"schemas", std::move(schemas)},
                                       {"securitySchemes", std::move(security)}}}};

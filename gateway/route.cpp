@@ -114,6 +114,27 @@ std::string_view call::text_of(std::string_view member) const {
   return x != nullptr && x->is_string() ? std::string_view{x->get_string()} : std::string_view{};
 }
 
+std::optional<refusal> over_quota(const credential& who, uint64_t tokens) {
+  const auto now = wall();
+  auto& gate = *who.lease.key;
+  if (tokens == 0 || gate.fits(tokens, now))
+    return std::nullopt;
+  const auto x = gate.look(now);
+  return refusal{429,
+                 "Monthly token quota exceeded. " + std::to_string(x.limits.tokens_per_month) +
+                     " tokens per month allowed, " + std::to_string(x.tokens_month) + " used.",
+                 runtime::until_midnight(now), "quota_exceeded"};
+}
+
+bool call::fits(uint64_t tokens) {
+  const auto no = over_quota(*who, tokens);
+  if (!no)
+    return true;
+  at.metrics.rate_limited("l3", who->key.tier).Increment();
+  refuse(*no);
+  return false;
+}
+
 std::optional<uuid> id_segment(const call_ptr& c, size_t i, std::string_view what) {
   auto id = uuid::parse(c->segments[i]);
   if (!id)
@@ -126,7 +147,8 @@ std::span<const route> all_routes() {
     std::vector<route> out;
     for (auto part :
          {system_routes(), cluster_routes(), session_routes(), turn_routes(), soul_routes(),
-          agentese_routes()})
+          agentese_routes(), agentese_alias_routes(), universal_routes(),
+          agentese_gateway_routes()})
       out.insert(out.end(), part.begin(), part.end());
     return out;
   }();

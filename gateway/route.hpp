@@ -34,7 +34,8 @@ enum class scope : uint8_t { none, read, write, admin, billing };
 /// it.
 struct route {
   std::string_view method;
-  std::string_view path;  ///< `{name}` stands for one segment; ids are checked to be uuids (400)
+  /// `{name}` stands for one segment, `{name*}` for one or more; ids are checked to be uuids (400).
+  std::string_view path;
   std::string_view tag;
   std::string_view summary;
   access who = access::key;
@@ -42,6 +43,8 @@ struct route {
   std::string_view refusal_text{};  ///< the 403's detail when the scope is missing
   bool metered = false;             ///< counts against the operations of the day
   const schema* body = nullptr;
+  bool body_optional = false;  ///< none is one without members
+  bool free_body = false;      ///< any JSON object, which the handler reads; may be missing
   std::span<const field> query{};
   std::string_view answer_type = "application/json";
   const schema* answer = nullptr;
@@ -56,7 +59,8 @@ struct call : std::enable_shared_from_this<call> {
   const route* to = nullptr;  ///< null: unmatched
   runtime::route_probe* probe = nullptr;
   credential_ptr who;
-  std::vector<std::string> segments;  ///< what stood for the `{…}` of the path, decoded
+  /// What stood for the `{…}` of the path, decoded; the segments of a `{…*}` joined by dots.
+  std::vector<std::string> segments;
   boost::json::object body;
   boost::json::object query;
   std::string request_id;
@@ -98,7 +102,13 @@ struct call : std::enable_shared_from_this<call> {
 
   [[nodiscard]] std::string_view text_of(
       std::string_view member) const;  ///< "" when null or absent
+
+  /// Whether so many tokens more fit into the month; refuses the call when they don't.
+  [[nodiscard]] bool fits(uint64_t tokens);
 };
+
+/// The 429 of a month that has no room for so many tokens more, or nothing.
+[[nodiscard]] std::optional<refusal> over_quota(const credential& who, uint64_t tokens);
 
 /// The id in segment `i`; refuses the call with 400 when it is none.
 [[nodiscard]] std::optional<uuid> id_segment(const call_ptr& c, size_t i, std::string_view what);
@@ -113,6 +123,9 @@ struct call : std::enable_shared_from_this<call> {
 [[nodiscard]] std::span<const route> turn_routes();
 [[nodiscard]] std::span<const route> soul_routes();
 [[nodiscard]] std::span<const route> agentese_routes();
+[[nodiscard]] std::span<const route> agentese_alias_routes();
+[[nodiscard]] std::span<const route> universal_routes();
+[[nodiscard]] std::span<const route> agentese_gateway_routes();
 
 }  // namespace kgents::gateway
 

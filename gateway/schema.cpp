@@ -31,6 +31,8 @@ std::string_view type_error(value_type x) {
       return "dict_type";
     case value_type::array:
       return "list_type";
+    case value_type::any:
+      break;
   }
   return "value_error";
 }
@@ -49,6 +51,8 @@ std::string_view type_message(value_type x) {
       return "Input should be a valid dictionary";
     case value_type::array:
       return "Input should be a valid list";
+    case value_type::any:
+      break;
   }
   return "Input is not valid";
 }
@@ -89,6 +93,8 @@ std::optional<json::value> converted(const field& f, const json::value& x) {
       return x.is_object() ? std::optional{x} : std::nullopt;
     case value_type::array:
       return x.is_array() ? std::optional{x} : std::nullopt;
+    case value_type::any:
+      return x;
   }
   return std::nullopt;
 }
@@ -278,12 +284,14 @@ json::object parse_query(std::span<const field> fields, std::string_view query, 
 json::object to_json_schema(const field& x) {
   static constexpr std::string_view names[] = {"string",  "integer", "number",
                                                "boolean", "object",  "array"};
-  const auto name = names[static_cast<size_t>(x.type)];
   json::object out;
-  if (x.nullable)
-    out["type"] = json::array{name, "null"};
-  else
-    out["type"] = name;
+  if (x.type != value_type::any) {
+    const auto name = names[static_cast<size_t>(x.type)];
+    if (x.nullable)
+      out["type"] = json::array{name, "null"};
+    else
+      out["type"] = name;
+  }
   if (!x.meaning.empty())
     out["description"] = x.meaning;
   if (!x.default_json.empty())

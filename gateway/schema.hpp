@@ -11,7 +11,7 @@
 /// document.
 namespace kgents::gateway {
 
-enum class value_type : uint8_t { string, integer, number, boolean, object, array };
+enum class value_type : uint8_t { string, integer, number, boolean, object, array, any };
 
 struct field {
   std::string_view name;

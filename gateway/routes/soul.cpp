@@ -44,21 +44,6 @@ std::string upper(std::string text) {
   return text;
 }
 
-/// Row 13: what it may cost must fit into the month. Refuses the call when it does not.
-bool fits(const call_ptr& c, uint32_t estimate) {
-  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-  auto& gate = *c->who->lease.key;
-  if (gate.fits(estimate, now))
-    return true;
-  const auto x = gate.look(now);
-  c->at.metrics.rate_limited("l3", c->who->key.tier).Increment();
-  c->refuse({429,
-             "Monthly token quota exceeded. " + std::to_string(x.limits.tokens_per_month) +
-                 " tokens per month allowed, " + std::to_string(x.tokens_month) + " used.",
-             runtime::until_midnight(now), "quota_exceeded"});
-  return false;
-}
-
 void answer_with(const call_ptr& c, const soul_answer& x) {
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   c->who->lease.key->add_tokens(x.tokens_used, now);
@@ -90,7 +75,7 @@ void dialogue(const call_ptr& c) {
     c->refuse(403, persona::budget_refusal(ask.budget, plan));
     return;
   }
-  if (fits(c, persona::dialogue_estimate(*known_budget)))
+  if (c->fits(persona::dialogue_estimate(*known_budget)))
     c->ask<soul_answer>(soul_of(*c), std::move(ask),
                         [c](const soul_answer& x) { answer_with(c, x); });
 }
@@ -116,7 +101,7 @@ void governance(const call_ptr& c) {
                   known ? persona::name(*known) : std::string_view{budget}.substr(0, 80), plan));
     return;
   }
-  if (fits(c, persona::governance_estimate(*known)))
+  if (c->fits(persona::governance_estimate(*known)))
     c->ask<soul_answer>(soul_of(*c), std::move(ask),
                         [c](const soul_answer& x) { answer_with(c, x); });
 }

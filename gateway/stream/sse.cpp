@@ -21,13 +21,15 @@ constexpr std::string_view revoked =
 class sse_source : public http::byte_source {
 public:
   sse_source(const call_ptr& c, std::shared_ptr<session_reader> reader, bool bare,
-             std::shared_ptr<void> permit, std::function<void()> gone)
+             std::shared_ptr<void> permit, std::function<void()> gone,
+             std::shared_ptr<sse_framing> framing)
       : x_{c->x},
         thread_{c->x->thread()},
         ready_{c->at.ready},
         reader_{std::move(reader)},
         permit_{std::move(permit)},
         gone_{std::move(gone)},
+        framing_{std::move(framing)},
         open_{c->at.metrics.sse_streams},
         bare_{bare} {
     beat_.on_fire([this] {
@@ -60,6 +62,11 @@ public:
     for (auto& e : events_) {
       if (bare_ && e->kind() == event_kind::turn)
         continue;
+      if (framing_ != nullptr) {
+        if (auto frame = framing_->frame(*e); !frame.empty())
+          out.add(chunked ? as_http_chunk(frame) : std::move(frame));
+        continue;
+      }
       const auto bytes = chunked ? e->http_chunk() : e->sse();
       out.add(std::move(e), bytes);
     }
@@ -106,6 +113,7 @@ private:
   std::shared_ptr<void> permit_;
   std::shared_ptr<void> watch_;
   std::function<void()> gone_;
+  std::shared_ptr<sse_framing> framing_;
   runtime::gauge_guard open_;
   runtime::wheel_timer beat_;
   std::vector<event_ptr> events_;
@@ -123,7 +131,8 @@ double draw_lot() {
 }
 
 void stream_sse(const call_ptr& c, std::shared_ptr<session_reader> reader, bool bare,
-                std::string_view more_lines, std::function<void()> gone) {
+                std::string_view more_lines, std::function<void()> gone,
+                std::shared_ptr<sse_framing> framing) {
   auto permit = runtime::permits::take(c->who->lease.tenant->streams);
   if (permit == nullptr) {
     c->at.metrics.rate_limited("streams", c->who->key.tier).Increment();
@@ -133,7 +142,7 @@ void stream_sse(const call_ptr& c, std::shared_ptr<session_reader> reader, bool 
   }
   auto* raw = reader.get();
   raw->start([c, reader = std::move(reader), bare, permit = std::move(permit),
-              lines = std::string{more_lines},
+              lines = std::string{more_lines}, framing = std::move(framing),
               gone = std::move(gone)](std::optional<refusal> no) mutable {
     if (no) {
       c->refuse(*no);
@@ -145,7 +154,7 @@ void stream_sse(const call_ptr& c, std::shared_ptr<session_reader> reader, bool 
     head.header_lines += "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
     head.header_lines += lines;
     auto source = std::make_shared<sse_source>(c, std::move(reader), bare, std::move(permit),
-                                               std::move(gone));
+                                               std::move(gone), std::move(framing));
     c->x->stream(std::move(head), source);
     source->begin();
   });

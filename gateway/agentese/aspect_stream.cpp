@@ -1,0 +1,166 @@
+#include "gateway/agentese/aspect_stream.hpp"
+
+#include <algorithm>
+#include <boost/json/parse.hpp>
+
+namespace kgents::gateway {
+
+namespace json = boost::json;
+
+namespace {
+
+void refuse_with(const call_ptr& c, const problem& why) {
+  c->reply(why.status, why.text(), "application/json", why.lines);
+}
+
+asker asker_of(const call_ptr& c) { return {c->at, c->x->thread(), c->who}; }
+
+/// The whole result in one answer: nothing of it comes later.
+void answer_whole(const call_ptr& c, stream_dialect how, const actors::invoked& x) {
+  add_tokens(*c->who, uint64_t{x.tokens_in} + x.tokens_out);
+  if (const auto* wrong = std::get_if<agentese::error>(&x.result)) {
+    refuse_with(c, how == stream_dialect::universal ? universal_problem(*wrong, x.span_id)
+                                                    : gateway_problem(*wrong, x.trace_id));
+    return;
+  }
+  if (const auto* declined = std::get_if<agentese::refused>(&x.result)) {
+    refuse_with(c, how == stream_dialect::universal ? universal_problem(*declined, x.span_id)
+                                                    : gateway_problem(*declined, x.trace_id));
+    return;
+  }
+  std::string out;
+  int64_t index = 0;
+  for (const auto& piece : pieces_of(x.body))
+    out += chunk_frame(how, piece, index++, "");
+  out += done_frame(how, {x.body, x.span_id, static_cast<size_t>(index), x.duration_ms}, "");
+  c->reply(200, std::move(out), "text/event-stream; charset=utf-8",
+           "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
+}
+
+void follow(const call_ptr& c, const entity_id& session, const cursor& from, std::string path,
+            stream_dialect how) {
+  auto reader = std::make_shared<session_reader>(c->hub(), c->port(), session,
+                                                 session_reader::options{from, true});
+  stream_sse(c, std::move(reader), true, "X-Turn-Id: " + from.turn.text() + "\r\n", nullptr,
+             std::make_shared<aspect_framing>(how, std::move(path)));
+}
+
+/// Goes on behind the event that the client had last.
+void resume(const call_ptr& c, const std::string& node, const std::string& path,
+            std::string_view after, stream_dialect how) {
+  const auto place = cursor::parse(after);
+  if (!place) {
+    refuse_with(c, stream_problem(how,
+                                  agentese::errors::invalid_argument(
+                                      path, "Last-Event-ID",
+                                      "Malformed cursor: Last-Event-ID takes the id of an event"),
+                                  ""));
+    return;
+  }
+  find_soul_turn(
+      asker_of(c), node, place->turn,
+      [c, path, how, place = *place](const std::variant<std::optional<found_turn>, refusal>& out) {
+        if (const auto* no = std::get_if<refusal>(&out)) {
+          c->refuse(*no);
+        } else if (const auto& turn = std::get<0>(out); !turn) {
+          refuse_with(
+              c, stream_problem(
+                     how, agentese::errors::path_not_found(path, "No such stream: begin a new one"),
+                     ""));
+        } else if (turn->ended && place.index >= turn->last) {
+          // It has heard the end. 204 is what keeps a browser from asking once more.
+          c->reply(204, "", "");
+        } else {
+          follow(c, turn->session, place, path, how);
+        }
+      });
+}
+
+void stream_soul(const call_ptr& c, actors::invocation what, const registered& at,
+                 stream_dialect how) {
+  const auto path = at.node + "." + std::string{at.aspect->name()};
+  if (const auto after = c->x->in().header("last-event-id"); !after.empty()) {
+    resume(c, at.node, path, after, how);
+    return;
+  }
+  ask_soul(asker_of(c), std::move(what), at,
+           [c, path, how](const std::variant<soul_turn, refused_turn>& out) {
+             if (const auto* turn = std::get_if<soul_turn>(&out)) {
+               follow(c, turn->session, {turn->turn, turn->epoch, cursor::before_turn}, path, how);
+               return;
+             }
+             const auto& why = std::get<refused_turn>(out).why;
+             if (const auto* wrong = std::get_if<agentese::error>(&why))
+               refuse_with(c, stream_problem(how, *wrong, ""));
+             else
+               c->refuse(std::get<refusal>(why));
+           });
+}
+
+}  // namespace
+
+bool speaks(const registered& x) {
+  return x.aspect != nullptr && x.aspect->spec->streaming && x.entry->path() == "self.soul" &&
+         x.node == "self.soul";
+}
+
+void ask_soul(const asker& by, actors::invocation what, const registered& at,
+              std::function<void(std::variant<soul_turn, refused_turn>)> done) {
+  const std::string aspect{at.aspect->name()};
+  const auto path = at.node + "." + aspect;
+  const auto fail = [done](agentese::error why) { done(refused_turn{std::move(why)}); };
+  if (auto wrong = actors::check_access(*at.entry, *at.aspect, path, what.by)) {
+    fail(std::move(*wrong));
+    return;
+  }
+  json::error_code error;
+  const auto kwargs = json::parse(what.kwargs, error);
+  if (error || !kwargs.is_object()) {
+    fail(agentese::errors::invalid_argument(path, "kwargs", "The arguments are no valid text"));
+    return;
+  }
+  auto question = read_soul_question(path, aspect, kwargs.get_object());
+  const auto archetype = what.who.archetype;
+  what.path = at.node;
+  by.at.logos.resolve(
+      by.at.ports[by.thread.index()], std::move(what),
+      [by, done, fail, path, aspect, archetype, node = at.node,
+       question = std::move(question)](const std::variant<actors::resolved, agentese::error>& out) {
+        if (const auto* wrong = std::get_if<agentese::error>(&out)) {
+          fail(*wrong);
+          return;
+        }
+        const auto& have = std::get<actors::resolved>(out).affordances;
+        if (std::find(have.begin(), have.end(), aspect) == have.end()) {
+          fail(agentese::errors::affordance_denied(path, aspect, archetype, have));
+          return;
+        }
+        if (const auto* wrong = std::get_if<agentese::error>(&question)) {
+          fail(*wrong);
+          return;
+        }
+        begin_soul_turn(by, node, std::get<soul_question>(question),
+                        [done](std::variant<soul_turn, refusal> x) {
+                          if (auto* no = std::get_if<refusal>(&x))
+                            done(refused_turn{std::move(*no)});
+                          else
+                            done(std::get<soul_turn>(x));
+                        });
+      });
+}
+
+void stream_aspect(const call_ptr& c, actors::invocation what, stream_dialect how) {
+  const auto [node, aspect] = agentese::split_last(what.path);
+  const auto& nodes = c->at.logos.nodes();
+  const auto at = find_registered(nodes, node, aspect);
+  if (speaks(at)) {
+    stream_soul(c, std::move(what), at, how);
+    return;
+  }
+  const std::string_view path = what.path;
+  if (c->fits(token_estimate(nodes, path, c->who->key.tier)))
+    c->at.logos.invoke(c->port(), std::move(what),
+                       [c, how](const actors::invoked& x) { answer_whole(c, how, x); });
+}
+
+}  // namespace kgents::gateway
