@@ -6,6 +6,9 @@
 namespace kgents::actors {
 
 void register_time(registry& to) {
+  register_trace(to);
+  register_past(to);
+  register_future(to);
   register_schedule(to);
   // Whatever else is named has what every node has: its history above all.
   static constexpr node_spec generic{.path = "time.*", .description = "A node of time."};
