@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <charconv>
 #include <cstdio>
 
 #include "actors/persona/text.hpp"
@@ -119,28 +118,6 @@ restored restore(const json::array& preserved, uint64_t max_tokens) {
 }
 
 uint64_t estimated_tokens(std::string_view text) noexcept { return (text.size() + 3) / 4; }
-
-std::optional<std::chrono::seconds> parse_span(std::string_view text) {
-  uint64_t n = 0;
-  const auto* end = text.data() + text.size();
-  const auto [at, bad] = std::from_chars(text.data(), end, n);
-  if (bad != std::errc{} || end - at > 1)
-    return std::nullopt;
-  constexpr uint64_t ten_years = 10ull * 366 * 86'400;
-  uint64_t unit = 1;
-  if (at != end) {
-    switch (*at) {
-      case 's': unit = 1; break;
-      case 'm': unit = 60; break;
-      case 'h': unit = 3'600; break;
-      case 'd': unit = 86'400; break;
-      default: return std::nullopt;
-    }
-  }
-  if (n > ten_years / unit)
-    return std::nullopt;
-  return std::chrono::seconds{static_cast<int64_t>(n * unit)};
-}
 
 bool is_memory_key(std::string_view key) noexcept {
   if (key.empty() || key.size() > most_key_bytes || key.front() == '/' ||

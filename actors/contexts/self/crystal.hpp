@@ -2,8 +2,6 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
-#include <chrono>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -40,9 +38,6 @@ struct restored {
 
 /// About four bytes a token.
 [[nodiscard]] uint64_t estimated_tokens(std::string_view text) noexcept;
-
-/// `90s`, `30m`, `1h`, `2d`, or seconds without a unit; up to ten years.
-[[nodiscard]] std::optional<std::chrono::seconds> parse_span(std::string_view text);
 
 /// A name under which something is stored: letters, digits, `_ . / -`, relative, without `..`.
 [[nodiscard]] bool is_memory_key(std::string_view key) noexcept;

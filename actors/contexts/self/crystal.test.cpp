@@ -7,7 +7,6 @@
 #include <caf/test/dsl.hpp>
 
 using namespace kgents::actors::self_memory;
-using namespace std::chrono_literals;
 namespace json = boost::json;
 
 namespace {
@@ -65,15 +64,6 @@ CAF_TEST(what comes back fits the tokens and has no hole) {
   CAF_CHECK(some.window[0].at("pinned").as_bool());
   CAF_CHECK_EQUAL(some.window[2].at("content").as_string(), "Turn 5. And more of it.");
   CAF_CHECK(restore(all, 0).window.empty());
-}
-
-CAF_TEST(spans have a unit or are seconds) {
-  CAF_CHECK(parse_span("90") == 90s);
-  CAF_CHECK(parse_span("30m") == 30min);
-  CAF_CHECK(parse_span("1h") == 1h);
-  CAF_CHECK(parse_span("2d") == 48h);
-  for (const auto* wrong : {"", "h", "1w", "1hh", "-1h", "99999999999999999999d", "9999999d"})
-    CAF_CHECK(!parse_span(wrong));
 }
 
 CAF_TEST(a key is relative and goes nowhere else) {

@@ -1,0 +1,33 @@
+#include "actors/contexts/self/self_store.hpp"
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "actors/contexts/self/limits.hpp"
+#include "sql/agentese_self.hpp"
+
+namespace kgents::actors::self_store {
+
+namespace json = boost::json;
+
+task<json::value> load(aspect_call& c, std::string name) {
+  auto query = sql::agentese_self::get(c.tenant(), name);
+  const auto stored = co_await c.read(std::move(query));
+  if (!stored)
+    co_return json::value{};
+  co_return json::parse(*stored);
+}
+
+task<std::optional<agentese::error>> save(aspect_call& c, std::string name, json::value value,
+                                          json::object change) {
+  auto look = sql::agentese_self::room(c.tenant(), name);
+  const auto room = co_await c.read(std::move(look));
+  if (!room.value && room.count >= self_limits::names)
+    co_return self_limits::reached(c, "names", self_limits::names,
+                                   "use a name that exists already");
+  auto query = sql::agentese_self::put(c.tenant(), name, json::serialize(value));
+  co_await c.write(std::move(query), std::move(change));
+  co_return std::nullopt;
+}
+
+}  // namespace kgents::actors::self_store
