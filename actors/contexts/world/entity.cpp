@@ -25,7 +25,8 @@ constexpr argument changes_arg{.name = "changes",
 constexpr argument who_arg{.name = "who",
                            .meaning = "who does it; the observer when absent",
                            .max_bytes = name_bytes};
-constexpr argument part_arg{.name = "part", .meaning = "which; all when absent", .max_bytes = name_bytes};
+constexpr argument part_arg{
+    .name = "part", .meaning = "which; all when absent", .max_bytes = name_bytes};
 
 constexpr argument limit_args[] = {limit_arg};
 constexpr argument define_args[] = {
