@@ -78,7 +78,8 @@ constexpr std::array<std::string_view, 10> exceptions{
 std::string topic(std::string_view text, random_choice& pick, std::string_view otherwise) {
   const auto window = text.substr(0, persona::reading_window_bytes);
   const auto all = words::telling(window);
-  return all.empty() ? std::string{otherwise} : persona::quotable(pick.pick(all), 40);
+  const auto word = all.empty() ? std::string{} : persona::quotable(pick.pick(all), 40);
+  return word.empty() ? std::string{otherwise} : word;
 }
 
 random_choice choice(std::string_view text, uint64_t seed) {

@@ -10,6 +10,8 @@ void register_void(registry& to) {
   void_nodes::register_gratitude(to);
   void_nodes::register_capital(to);
   void_nodes::register_pataphysics(to);
+  void_nodes::register_metabolism(to);
+  void_nodes::register_hypnagogia(to);
   void_nodes::register_generic(to);
 }
 
