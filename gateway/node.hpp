@@ -10,6 +10,7 @@
 #include "actors/logos/logos.hpp"
 #include "gateway/auth.hpp"
 #include "gateway/stream/live_keys.hpp"
+#include "runtime/agentese/event_feed.hpp"
 #include "runtime/cluster/report.hpp"
 #include "runtime/hub.hpp"
 #include "runtime/io_thread.hpp"
@@ -60,6 +61,7 @@ struct node {
   live_keys& streams;
   const cluster_control& cluster;
   const actors::logos& logos;
+  runtime::agentese::event_feed& events;
 };
 
 }  // namespace kgents::gateway

@@ -148,7 +148,7 @@ std::span<const route> all_routes() {
     for (auto part :
          {system_routes(), cluster_routes(), session_routes(), turn_routes(), soul_routes(),
           agentese_routes(), agentese_alias_routes(), universal_routes(),
-          agentese_gateway_routes()})
+          subscription_routes(), agentese_gateway_routes()})
       out.insert(out.end(), part.begin(), part.end());
     return out;
   }();

@@ -61,6 +61,21 @@ runtime::log_writer_probe running_node::impl::writer_probe() {
   return out;
 }
 
+runtime::agentese::journal_probe running_node::impl::journal_probe() {
+  runtime::agentese::journal_probe out;
+  auto& counted = metrics_.subscriptions;
+  out.committed = [&counted](size_t marks, double seconds) {
+    counted.journal_marks.Increment(static_cast<double>(marks));
+    counted.journal_seconds.Observe(seconds);
+  };
+  out.retried = [&counted] { counted.journal_retries.Increment(); };
+  out.dropped = [&counted](size_t marks, const char* why) {
+    auto& kind = why == std::string_view{"full"} ? counted.journal_full : counted.journal_rejected;
+    kind.Increment(static_cast<double>(marks));
+  };
+  return out;
+}
+
 llm::call_observer running_node::impl::call_observer() {
   return
       [this](std::string_view provider, std::string_view model, std::string_view outcome,

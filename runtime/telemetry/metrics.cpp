@@ -173,7 +173,8 @@ metrics::metrics(std::string_view version, std::string_view commit)
                                          "kgents_openmeter_flush_latency_seconds",
                                          "Time of a flush.")
                                   .Add({}, standard)},
-      cluster{families_->registry} {
+      cluster{families_->registry},
+      subscriptions{families_->registry} {
   gauges(families_->registry, "kgents_build_info", "Always 1; what runs is in the labels.")
       .Add({{"version", text(version)}, {"commit", text(commit)}})
       .Set(1);

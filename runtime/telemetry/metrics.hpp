@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "runtime/telemetry/cluster_metrics.hpp"
+#include "runtime/telemetry/subscription_metrics.hpp"
 
 namespace kgents::runtime {
 
@@ -108,6 +109,7 @@ public:
   prometheus::Counter& openmeter_flush_errors;
   prometheus::Histogram& openmeter_flush_seconds;
   cluster_metrics cluster;
+  subscription_metrics subscriptions;
 
   /// `refresh` runs at the start of every `render`, on its thread: for what is read rather than
   /// counted (depths, pool states). It must not wait for anything.
