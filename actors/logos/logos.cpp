@@ -4,6 +4,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "actors/logos/curator.hpp"
 #include "actors/logos/flow.hpp"
 #include "actors/logos/steps.hpp"
 #include "runtime/telemetry/log.hpp"
@@ -343,7 +344,10 @@ task<invoked> invoke_one(flow& f, const registry& nodes, const logos::prove& pro
   invoked out;
   out.span_id = std::move(span_id);
   const bool ran = co_await carry_out(f, nodes, proves, what, out);
-  (void)ran;
+  // What the critic of self.judgment has generated, it curates itself.
+  if (ran && out.ok() && !what.internal && is_curated(out.node, out.aspect) &&
+      !what.caller_path.starts_with("self.judgment."))
+    (void)co_await curate(f, nodes, what, out);
   out.duration_ms = static_cast<uint32_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - began).count());
   note(journal, what, out);
