@@ -196,11 +196,11 @@ class Cluster {
     return this.reachable[0].view();
   }
 
-  /// The node that holds the lease of a session's shard, as PostgreSQL has it.
-  async ownerOf(tenant, session) {
+  /// The node that holds the lease of a session's shard, as PostgreSQL has it; or of another entity's.
+  async ownerOf(tenant, session, kind) {
     const { rows } = await this.db.query(
       'SELECT n.name FROM kg.shard_leases l JOIN kg.cluster_nodes n ON n.node = l.owner WHERE l.shard = $1',
-      [shardOf(tenant, session)],
+      [shardOf(tenant, session, kind)],
     );
     return this.nodes.find((node) => node?.name === rows[0]?.name);
   }
@@ -248,12 +248,14 @@ class Cluster {
   }
 }
 
-/// protocol/cluster.cpp's `shard_of` for a session.
-export function shardOf(tenant, session) {
+/// As protocol/entity.hpp numbers them. The key of a context is its tenant.
+export const entityKind = { session: 1, world: 3, self: 4, concept: 5, void: 6, time: 7 };
+
+/// protocol/cluster.cpp's `shard_of`, for a session unless another kind is named.
+export function shardOf(tenant, key, kind = entityKind.session) {
   const bytes = (id) => Buffer.from(id.replaceAll('-', ''), 'hex');
-  const sessionKind = 1;
   let hash = 0xcbf29ce484222325n;
-  for (const byte of [sessionKind, ...bytes(tenant), ...bytes(session)]) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  for (const byte of [kind, ...bytes(tenant), ...bytes(key)]) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
   return Number((hash ^ (hash >> 32n)) % BigInt(shardCount));
 }
 
