@@ -1,4 +1,5 @@
 // time.past: the states that nodes had (agentese.md section 8.5). One is kept with each change.
+// Of self.state and self.memory, the checkpoints.
 
 #include <boost/json/parse.hpp>
 
@@ -8,6 +9,7 @@
 #include "actors/contexts/time/state_changes.hpp"
 #include "protocol/agentese/path.hpp"
 #include "sql/agentese_nodes.hpp"
+#include "sql/agentese_self.hpp"
 
 namespace kgents::actors {
 
@@ -28,6 +30,36 @@ agentese::error no_time(const aspect_call& c, std::string_view name) {
                                   std::string{name} + " must be an ISO 8601 time");
 }
 
+/// The latest checkpoint of self.state or self.memory at a time; these are made when they are asked
+/// for, not with each change.
+task<std::optional<sql::agentese_snapshot>> checkpoint_at(aspect_call& c, std::string target,
+                                                          instant time) {
+  const std::string subject{agentese::split_last(target).second};
+  const auto taken = co_await c.read(sql::agentese_self::checkpoints(c.tenant(), subject));
+  std::optional<sql::agentese_snapshot> out;
+  for (const auto& x : taken)
+    if (const auto at = parse_instant(x.taken_at, time); at && *at <= time)
+      out = sql::agentese_snapshot{target, static_cast<int64_t>(x.number), x.taken_at, {}};
+  if (!out)
+    co_return std::nullopt;
+  const auto number = static_cast<uint64_t>(out->version);
+  const auto whole = co_await c.read(sql::agentese_self::checkpoint(c.tenant(), subject, number));
+  if (!whole)  // dropped meanwhile for newer ones
+    co_return std::nullopt;
+  out->state = whole->content;
+  co_return out;
+}
+
+task<std::optional<sql::agentese_snapshot>> state_at(aspect_call& c, std::string target,
+                                                     instant time) {
+  if (target == "self.state" || target == "self.memory") {
+    auto taken = co_await checkpoint_at(c, target, time);
+    co_return taken;
+  }
+  auto kept = co_await c.read(sql::agentese_nodes::snapshot_at(c.tenant(), target, time));
+  co_return kept;
+}
+
 task<outcome> project(aspect_call& c) {
   const auto target = c.text("target");
   if (auto wrong = wrong_target(target))
@@ -35,7 +67,7 @@ task<outcome> project(aspect_call& c) {
   const auto time = parse_instant(c.text("timestamp"), now_instant());
   if (!time)
     co_return no_time(c, "timestamp");
-  const auto was = co_await c.read(sql::agentese_nodes::snapshot_at(c.tenant(), target, *time));
+  const auto was = co_await state_at(c, target, *time);
   json::object out{{"target", target}, {"timestamp", c.text("timestamp")}, {"state", nullptr}};
   if (was) {
     out["state"] = json::parse(was->state);
@@ -58,8 +90,8 @@ task<outcome> compare(aspect_call& c) {
   const auto second = parse_instant(c.text("t2"), now);
   if (!second)
     co_return no_time(c, "t2");
-  const auto was = co_await c.read(sql::agentese_nodes::snapshot_at(c.tenant(), target, *first));
-  const auto is = co_await c.read(sql::agentese_nodes::snapshot_at(c.tenant(), target, *second));
+  const auto was = co_await state_at(c, target, *first);
+  const auto is = co_await state_at(c, target, *second);
   json::value before;
   if (was)
     before = json::parse(was->state);
