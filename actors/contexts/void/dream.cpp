@@ -12,7 +12,6 @@
 
 #include "actors/contexts/void/limits.hpp"
 #include "actors/contexts/words.hpp"
-#include "actors/persona/eigenvectors.hpp"
 #include "actors/persona/text.hpp"
 
 namespace kgents::actors::void_nodes {

@@ -28,11 +28,6 @@ json::object moved(std::string_view action, sql::nano_amount amount) {
 
 }  // namespace
 
-double unit_of(uint64_t seed) noexcept {
-  constexpr double two_to_53 = 9007199254740992.0;
-  return static_cast<double>(persona::random_choice{seed}.next() >> 11) / two_to_53;
-}
-
 task<drawn> affordable(aspect_call& c, sql::nano_amount amount) {
   auto ask = entropy::state(c.tenant(), entropy::tenant_pool);
   const auto now = co_await c.read(std::move(ask));

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "actors/contexts/call.hpp"
+#include "actors/persona/random.hpp"
 #include "protocol/ids.hpp"
 #include "sql/agentese_entropy.hpp"
 
@@ -46,7 +47,10 @@ struct drawn {
 [[nodiscard]] outcome exhausted(const drawn& got, sql::nano_amount requested);
 
 /// In [0, 1), evenly, deterministic.
-[[nodiscard]] double unit_of(uint64_t seed) noexcept;
+[[nodiscard]] constexpr double unit_of(uint64_t seed) noexcept {
+  constexpr double two_to_53 = 9007199254740992.0;
+  return static_cast<double>(persona::random_choice{seed}.next() >> 11) / two_to_53;
+}
 
 /// The remaining amount as the last write left it; this actor is the pool's only writer, and the
 /// statements check again.
