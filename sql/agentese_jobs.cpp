@@ -6,9 +6,9 @@ namespace kgents::sql::agentese_jobs {
 
 namespace {
 
-#define KGENTS_SQL_JOB                                                 \
-  "job_id, node, aspect, kwargs::text, status, note, requested_by, " \
-  KGENTS_SQL_TIME("created_at") ", " KGENTS_SQL_TIME("updated_at")
+#define KGENTS_SQL_JOB                                                                \
+  "job_id, node, aspect, kwargs::text, status, note, requested_by, " KGENTS_SQL_TIME( \
+      "created_at") ", " KGENTS_SQL_TIME("updated_at")
 
 agentese_job job_in(const rows& x, int row) {
   return {.id = x.id(row, 0),
@@ -29,9 +29,10 @@ std::optional<agentese_job> job_of(std::vector<rows>& all) {
 }  // namespace
 
 statement insert_statement(tenant_id tenant, const agentese_job& job) {
-  return {"INSERT INTO kg.agentese_jobs (tenant_id, job_id, node, aspect, kwargs, requested_by) "
-          "VALUES ($1, $2, $3, $4, $5, $6)",
-          {value(tenant), job.id.text(), job.node, job.aspect, job.kwargs, job.requested_by}};
+  return {
+      "INSERT INTO kg.agentese_jobs (tenant_id, job_id, node, aspect, kwargs, requested_by) "
+      "VALUES ($1, $2, $3, $4, $5, $6)",
+      {value(tenant), job.id.text(), job.node, job.aspect, job.kwargs, job.requested_by}};
 }
 
 query<int64_t> count_open(tenant_id tenant) {

@@ -8,7 +8,7 @@ namespace kgents::sql::agentese_nodes {
 
 namespace {
 
-#define KGENTS_SQL_NODE                                                       \
+#define KGENTS_SQL_NODE                                                          \
   "path, entity_type, state::text, definition::text, relations::text, version, " \
   "created_by, " KGENTS_SQL_TIME("created_at") ", " KGENTS_SQL_TIME("updated_at")
 
@@ -64,18 +64,18 @@ query<agentese_node_stored> put(tenant_id tenant, const agentese_node& node) {
       "WHERE x.tenant_id = $1 AND x.target = $2 AND x.version <= s.version - $8"
       ") SELECT version, created_by, " KGENTS_SQL_TIME("created_at") ", " KGENTS_SQL_TIME(
           "updated_at") " FROM stored";
-  return {{.tenant = tenant,
-           .statements = {{text,
-                           {value(tenant), node.path, node.entity_type, node.state,
-                            node.definition, node.relations, text_or_null(node.created_by),
-                            value(snapshots_kept)}}}},
-          [](std::vector<rows>& all) {
-            const auto& x = all[0];
-            return agentese_node_stored{.version = x.integer(0, 0),
-                                        .created_by = string_at(x, 0, 1),
-                                        .created_at = string_at(x, 0, 2),
-                                        .updated_at = string_at(x, 0, 3)};
-          }};
+  return {
+      {.tenant = tenant,
+       .statements = {{text,
+                       {value(tenant), node.path, node.entity_type, node.state, node.definition,
+                        node.relations, text_or_null(node.created_by), value(snapshots_kept)}}}},
+      [](std::vector<rows>& all) {
+        const auto& x = all[0];
+        return agentese_node_stored{.version = x.integer(0, 0),
+                                    .created_by = string_at(x, 0, 1),
+                                    .created_at = string_at(x, 0, 2),
+                                    .updated_at = string_at(x, 0, 3)};
+      }};
 }
 
 query<bool> remove(tenant_id tenant, std::string_view path) {

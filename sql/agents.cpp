@@ -6,8 +6,7 @@ namespace kgents::sql::agents {
 
 namespace {
 
-#define KGENTS_SQL_AGENT \
-  "name, agent_type, config::text, is_active, " KGENTS_SQL_TIME("created_at")
+#define KGENTS_SQL_AGENT "name, agent_type, config::text, is_active, " KGENTS_SQL_TIME("created_at")
 
 agent_row agent_in(const rows& x, int row) {
   return {.name = string_at(x, row, 0),

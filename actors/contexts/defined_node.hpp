@@ -21,8 +21,8 @@ namespace kgents::actors {
 using edit = std::optional<outcome> (*)(aspect_call& c, stored_node& node,
                                         boost::json::object& result);
 
-/// Runs an edit on the node of the call, under its lock, and stores what came of it: `result` begins
-/// as `{entity, aspect}` and ends with the node's `version`.
+/// Runs an edit on the node of the call, under its lock, and stores what came of it: `result`
+/// begins as `{entity, aspect}` and ends with the node's `version`.
 [[nodiscard]] task<outcome> change_node(aspect_call& c, edit how);
 
 /// The arguments that the aspect does not declare, without a composition's `input`: what the caller

@@ -134,8 +134,8 @@ task<node_ptr> save(aspect_call& c, stored_node node, json::object change,
                          .updated_at = {}};
   if (const auto part = too_large(row); !part.empty())
     co_await c.fail(full(c, "The " + std::string{part} + " of " + node.path +
-                                " would be larger than " +
-                                std::to_string(node_limits::json_bytes) + " bytes"));
+                                " would be larger than " + std::to_string(node_limits::json_bytes) +
+                                " bytes"));
   if (node.version == 0) {
     auto counting = sql::agentese_nodes::count(c.tenant(), context_of(node.path));
     const auto there = co_await c.read(std::move(counting));
@@ -169,9 +169,8 @@ task<bool> remove(aspect_call& c, std::string path, json::object change) {
 }  // namespace node_store
 
 void remember(stored_node& node, const aspect_call& c, json::object about) {
-  json::object act{{"action", c.asked().aspect},
-                   {"timestamp", c.now_text()},
-                   {"observer", c.who().archetype}};
+  json::object act{
+      {"action", c.asked().aspect}, {"timestamp", c.now_text()}, {"observer", c.who().archetype}};
   for (auto& [name, x] : about)
     act.insert_or_assign(name, std::move(x));
   auto& slot = node.definition["history"];

@@ -27,8 +27,8 @@ constexpr size_t json_bytes = 64 * 1024;
 constexpr size_t history = 50;
 }  // namespace node_limits
 
-/// What a tenant has stored at a path. A value that is shared while it is in the cache: copied to be
-/// changed.
+/// What a tenant has stored at a path. A value that is shared while it is in the cache: copied to
+/// be changed.
 struct stored_node {
   std::string path;
   std::string entity_type = "entity";

@@ -11,15 +11,17 @@ namespace kgents::actors::words {
 namespace {
 
 constexpr std::array<std::string_view, 92> common{
-    "about", "above", "after", "again", "all", "also", "and", "any", "are", "because", "been",
-    "before", "being", "below", "between", "both", "but", "can", "could", "did", "does", "doing",
-    "down", "during", "each", "either", "every", "few", "for", "from", "had", "has", "have",
-    "having", "her", "here", "him", "his", "how", "into", "its", "itself", "just", "least",
-    "less", "like", "many", "may", "more", "most", "much", "must", "nor", "not", "off", "only",
-    "other", "our", "out", "over", "own", "same", "she", "should", "since", "some", "such",
-    "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those",
-    "through", "too", "under", "until", "very", "was", "were", "what", "when", "where", "which",
-    "while", "with", "you"};
+    "about",   "above", "after",  "again", "all",   "also",    "and",     "any",    "are",
+    "because", "been",  "before", "being", "below", "between", "both",    "but",    "can",
+    "could",   "did",   "does",   "doing", "down",  "during",  "each",    "either", "every",
+    "few",     "for",   "from",   "had",   "has",   "have",    "having",  "her",    "here",
+    "him",     "his",   "how",    "into",  "its",   "itself",  "just",    "least",  "less",
+    "like",    "many",  "may",    "more",  "most",  "much",    "must",    "nor",    "not",
+    "off",     "only",  "other",  "our",   "out",   "over",    "own",     "same",   "she",
+    "should",  "since", "some",   "such",  "than",  "that",    "the",     "their",  "them",
+    "then",    "there", "these",  "they",  "this",  "those",   "through", "too",    "under",
+    "until",   "very",  "was",    "were",  "what",  "when",    "where",   "which",  "while",
+    "with",    "you"};
 
 bool letter(char c) {
   const auto u = static_cast<unsigned char>(c);
@@ -88,9 +90,8 @@ double alike(std::string_view a, std::string_view b) {
   };
   const auto x = trigrams(a);
   const auto y = trigrams(b);
-  const auto shared = std::count_if(x.begin(), x.end(), [&](uint32_t t) {
-    return std::binary_search(y.begin(), y.end(), t);
-  });
+  const auto shared = std::count_if(
+      x.begin(), x.end(), [&](uint32_t t) { return std::binary_search(y.begin(), y.end(), t); });
   return 2.0 * static_cast<double>(shared) / static_cast<double>(x.size() + y.size());
 }
 

@@ -18,9 +18,10 @@ struct input_space {
 struct blend {
   input_space a;
   input_space b;
-  std::vector<std::string> generic;   ///< what both have
-  std::vector<std::string> blended;   ///< generic, then in turn what only one has
-  std::vector<std::string> emergent;  ///< pairs "x y" of what only a and only b have, least alike first
+  std::vector<std::string> generic;  ///< what both have
+  std::vector<std::string> blended;  ///< generic, then in turn what only one has
+  std::vector<std::string>
+      emergent;          ///< pairs "x y" of what only a and only b have, least alike first
   double alignment = 0;  ///< 0 … 1: how well the features of the smaller one are found in the other
 };
 

@@ -96,16 +96,14 @@ task<outcome> analyze(aspect_call& c) {
 
 constexpr argument a_arg{.name = "concept_a", .meaning = "a concept or a text", .max_bytes = 4096};
 constexpr argument b_arg{.name = "concept_b", .meaning = "another", .max_bytes = 4096};
-constexpr argument inputs_arg{.name = "inputs",
-                              .type = argument_type::array,
-                              .meaning = "both, as a list of two"};
+constexpr argument inputs_arg{
+    .name = "inputs", .type = argument_type::array, .meaning = "both, as a list of two"};
 constexpr argument two_args[] = {a_arg, b_arg, inputs_arg};
-constexpr argument analyze_args[] = {a_arg,
-                                     b_arg,
-                                     inputs_arg,
-                                     {.name = "blend",
-                                      .type = argument_type::object,
-                                      .meaning = "one that forge has answered"}};
+constexpr argument analyze_args[] = {
+    a_arg,
+    b_arg,
+    inputs_arg,
+    {.name = "blend", .type = argument_type::object, .meaning = "one that forge has answered"}};
 constexpr std::string_view blend_shape =
     "{input_space_a: {name: string, features: [string]}, input_space_b: {name: string,"
     " features: [string]}, generic_space: [string], blended_space: [string],"

@@ -25,14 +25,13 @@ constexpr argument define_args[] = {
     {.name = "subsumes", .type = argument_type::any, .meaning = "concepts below it"},
     {.name = "justification", .max_bytes = text_bytes},
     {.name = "domain", .max_bytes = name_bytes},
-    {.name = "affordances",
-     .type = argument_type::array,
-     .meaning = "beyond those of its parents"},
+    {.name = "affordances", .type = argument_type::array, .meaning = "beyond those of its parents"},
     {.name = "constraints",
      .type = argument_type::array,
      .meaning = "beyond those its parents share"}};
 constexpr argument relate_args[] = {
-    {.name = "target", .meaning = "handle that it leads to; lists what is related when absent",
+    {.name = "target",
+     .meaning = "handle that it leads to; lists what is related when absent",
      .max_bytes = handle_bytes},
     {.name = "relation", .default_json = R"("related_to")", .max_bytes = name_bytes}};
 constexpr argument challenge_args[] = {
@@ -55,15 +54,15 @@ constexpr argument level_args[] = {
     {.name = "level", .default_json = R"("intermediate")", .one_of = levels}};
 constexpr argument example_args[] = {
     {.name = "example", .meaning = "one that is known; made when absent", .max_bytes = text_bytes}};
-constexpr argument answer_args[] = {
-    {.name = "answer", .meaning = "what to assess; questions when absent", .max_bytes = text_bytes}};
+constexpr argument answer_args[] = {{.name = "answer",
+                                     .meaning = "what to assess; questions when absent",
+                                     .max_bytes = text_bytes}};
 constexpr argument candidate_args[] = {
     {.name = "candidate", .meaning = "what may be one", .max_bytes = text_bytes}};
 constexpr argument input_args[] = {
     {.name = "input", .type = argument_type::any, .meaning = "what the process is given"}};
-constexpr argument pair_args[] = {
-    {.name = "source", .required = true, .max_bytes = handle_bytes},
-    {.name = "target", .required = true, .max_bytes = handle_bytes}};
+constexpr argument pair_args[] = {{.name = "source", .required = true, .max_bytes = handle_bytes},
+                                  {.name = "target", .required = true, .max_bytes = handle_bytes}};
 constexpr argument traverse_args[] = {
     {.name = "source", .required = true, .max_bytes = handle_bytes},
     {.name = "depth",
@@ -88,8 +87,7 @@ constexpr std::string_view lineage_shape =
     " affordances: [string], constraints: [string], created_by: string, created_at: string,"
     " domain: string, depth: integer, ancestors: [string]}";
 constexpr std::string_view changes = "reads:concept, writes:concept";
-constexpr std::string_view makes =
-    "reads:concept, writes:concept, calls:llm, charges:tokens 500";
+constexpr std::string_view makes = "reads:concept, writes:concept, calls:llm, charges:tokens 500";
 constexpr std::string_view tells = "reads:concept, calls:llm, charges:tokens 500";
 constexpr std::chrono::seconds with_model{130};
 

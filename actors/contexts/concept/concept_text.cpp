@@ -39,18 +39,16 @@ std::string meaning(const concept_view& x) {
 std::vector<std::string> beyond(std::string_view a, std::string_view b) {
   const auto known = words::telling(b, 256);
   auto out = words::telling(a);
-  std::erase_if(out, [&](const auto& x) {
-    return std::find(known.begin(), known.end(), x) != known.end();
-  });
+  std::erase_if(
+      out, [&](const auto& x) { return std::find(known.begin(), known.end(), x) != known.end(); });
   return out;
 }
 
 std::vector<std::string> in_both(std::string_view a, std::string_view b) {
   const auto known = words::telling(b, 256);
   auto out = words::telling(a);
-  std::erase_if(out, [&](const auto& x) {
-    return std::find(known.begin(), known.end(), x) == known.end();
-  });
+  std::erase_if(
+      out, [&](const auto& x) { return std::find(known.begin(), known.end(), x) == known.end(); });
   return out;
 }
 
@@ -108,7 +106,8 @@ std::string refined(const concept_view& x, std::string_view challenge) {
   out += " It also accounts for " + words::listed(fresh, 5);
   const auto common = in_both(challenge, base);
   if (!common.empty())
-    out += ", where " + words::listed(common, 3) + (common.size() == 1 ? " is" : " are") + " at stake";
+    out +=
+        ", where " + words::listed(common, 3) + (common.size() == 1 ? " is" : " are") + " at stake";
   return out + " (“" + asked + "”).";
 }
 
@@ -122,12 +121,22 @@ std::string essence(const concept_view& x) {
 
 std::string negated(std::string_view sentence) {
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 16> turns{{
-      {" is not ", " is "},       {" are not ", " are "},     {" cannot ", " can "},
-      {" does not ", " does "},   {" must not ", " may "},    {" never ", " always "},
-      {" always ", " never "},    {" is ", " is not "},       {" are ", " are not "},
-      {" can ", " cannot "},      {" must ", " need not "},   {" has ", " lacks "},
-      {" requires ", " can do without "}, {" means ", " does not mean "},
-      {" does ", " does not "},   {" will ", " will not "},
+      {" is not ", " is "},
+      {" are not ", " are "},
+      {" cannot ", " can "},
+      {" does not ", " does "},
+      {" must not ", " may "},
+      {" never ", " always "},
+      {" always ", " never "},
+      {" is ", " is not "},
+      {" are ", " are not "},
+      {" can ", " cannot "},
+      {" must ", " need not "},
+      {" has ", " lacks "},
+      {" requires ", " can do without "},
+      {" means ", " does not mean "},
+      {" does ", " does not "},
+      {" will ", " will not "},
   }};
   for (const auto& [from, to] : turns)
     if (const auto at = sentence.find(from); at != std::string_view::npos)
@@ -166,10 +175,10 @@ std::string synthesis(const concept_view& x, const concept_view& other) {
   auto its = beyond(b, a + " " + other.name);
   mine.resize(std::min<size_t>(mine.size(), 4));
   its.resize(std::min<size_t>(its.size(), 4));
-  std::string out =
-      common.empty() ? "No word joins " + x.name + " and " + other.name + " yet"
-                     : words::listed(common, 4) + " join" + (common.size() == 1 ? "s " : " ") +
-                           x.name + " and " + other.name;
+  std::string out = common.empty()
+                        ? "No word joins " + x.name + " and " + other.name + " yet"
+                        : words::listed(common, 4) + " join" + (common.size() == 1 ? "s " : " ") +
+                              x.name + " and " + other.name;
   out += ": taken together they are " + x.name +
          (its.empty() ? "" : " that answers for " + words::listed(its)) +
          (mine.empty() ? "" : ", and " + other.name + " that answers for " + words::listed(mine));
@@ -280,8 +289,8 @@ std::string example(const concept_view& x, size_t turn) {
   const auto related = last_names(x.related);
   std::string out = "A case of " + x.name;
   if (told.size() > 1)
-    out += ": something with " + told[turn % told.size()] + " and " +
-           told[(turn + 1) % told.size()];
+    out +=
+        ": something with " + told[turn % told.size()] + " and " + told[(turn + 1) % told.size()];
   if (!related.empty())
     out += ", met together with " + related[turn % related.size()];
   return words::sentence(out + ", that nobody would call anything else");
@@ -293,10 +302,11 @@ std::string assessment(const concept_view& x, std::string_view answer) {
     const auto found = in_both(meaning(x), answer);
     auto missing = beyond(meaning(x), std::string{answer} + " " + x.name);
     missing.resize(std::min<size_t>(missing.size(), 5));
-    const auto share = wanted.empty() ? 1.0
-                                      : 1.0 - static_cast<double>(beyond(meaning(x),
-                                            std::string{answer} + " " + x.name).size()) /
-                                            static_cast<double>(wanted.size());
+    const auto share =
+        wanted.empty() ? 1.0
+                       : 1.0 - static_cast<double>(
+                                   beyond(meaning(x), std::string{answer} + " " + x.name).size()) /
+                                   static_cast<double>(wanted.size());
     std::string out = "The answer covers " + std::to_string(std::lround(100 * share)) +
                       " % of what the definition names.";
     if (!missing.empty())

@@ -6,8 +6,8 @@
 
 #include "actors/contexts/concept/concept_view.hpp"
 
-/// What is said of a concept where no model is asked: made of its definition, lineage, relations and
-/// what was asked. Equal input gives equal texts. Pure.
+/// What is said of a concept where no model is asked: made of its definition, lineage, relations
+/// and what was asked. Equal input gives equal texts. Pure.
 namespace kgents::actors::concept_text {
 
 /// The definition as it stands after a challenge: its first sentences, qualified by what the

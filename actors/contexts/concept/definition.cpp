@@ -104,30 +104,26 @@ task<bool> tell_subsumed(aspect_call& c, lineage of) {
 json::object philosophical(const stored_node& node) {
   const auto x = view_of(node);
   auto triad = concept_text::dialectic(x, {});
-  json::object kept{{"thesis", triad.thesis},
-                    {"antithesis", triad.antithesis},
-                    {"synthesis", triad.synthesis}};
+  json::object kept{
+      {"thesis", triad.thesis}, {"antithesis", triad.antithesis}, {"synthesis", triad.synthesis}};
   if (const auto* stored = node.state.if_contains("dialectic");
       stored != nullptr && stored->is_object())
     kept = stored->get_object();
-  return {{"type", "philosophical"},
-          {"concept", x.name},
-          {"definition", x.definition},
-          {"essence", concept_text::essence(x)},
-          {"dialectic", std::move(kept)},
-          {"related_concepts", array_of(x.related)}};
+  return {{"type", "philosophical"},      {"concept", x.name},
+          {"definition", x.definition},   {"essence", concept_text::essence(x)},
+          {"dialectic", std::move(kept)}, {"related_concepts", array_of(x.related)}};
 }
 
 json::object plain(const stored_node& node) {
   const auto x = view_of(node);
-  return {{"summary", "Concept: " + x.name},
-          {"content", x.definition.empty() ? "Nobody has defined " + x.name + " yet."
-                                           : x.definition},
-          {"metadata", json::object{{"handle", node.path},
-                                    {"domain", x.lineage.domain},
-                                    {"depth", x.lineage.depth},
-                                    {"related", array_of(x.related)},
-                                    {"version", node.version}}}};
+  return {
+      {"summary", "Concept: " + x.name},
+      {"content", x.definition.empty() ? "Nobody has defined " + x.name + " yet." : x.definition},
+      {"metadata", json::object{{"handle", node.path},
+                                {"domain", x.lineage.domain},
+                                {"depth", x.lineage.depth},
+                                {"related", array_of(x.related)},
+                                {"version", node.version}}}};
 }
 
 }  // namespace
@@ -135,8 +131,8 @@ json::object plain(const stored_node& node) {
 std::optional<std::string> handle_of(std::string_view text) {
   if (text == "concept")
     return std::string{text};
-  auto out = text.find('.') == std::string_view::npos ? "concept." + std::string{text}
-                                                      : std::string{text};
+  auto out =
+      text.find('.') == std::string_view::npos ? "concept." + std::string{text} : std::string{text};
   const auto parsed = agentese::parse_path(out, agentese::needs::node);
   if (parsed.index() != 0 || std::get<0>(parsed).context != agentese::context::concept_)
     return std::nullopt;
@@ -178,7 +174,8 @@ task<concept_view> seen(aspect_call& c, std::string handle) {
   stored_node fresh;
   fresh.path = handle;
   auto out = view_of(node != nullptr ? *node : fresh);
-  if (const auto* standard = standard_parent(handle); standard != nullptr && out.lineage.handle.empty())
+  if (const auto* standard = standard_parent(handle);
+      standard != nullptr && out.lineage.handle.empty())
     out.lineage = *standard;
   co_return std::move(out);
 }

@@ -40,9 +40,8 @@ task<outcome> identify(aspect_call& c) {
   const auto x = co_await seen(c, c.node());
   const auto candidate = c.text("candidate");
   if (candidate.empty())
-    co_return json::object{{"concept", x.name},
-                           {"identity", c.node()},
-                           {"essence", concept_text::essence(x)}};
+    co_return json::object{
+        {"concept", x.name}, {"identity", c.node()}, {"essence", concept_text::essence(x)}};
   const auto score = words::overlap(x.name + " " + x.definition, candidate);
   co_return json::object{{"concept", x.name},
                          {"identity", c.node()},
@@ -64,7 +63,8 @@ task<outcome> execute(aspect_call& c) {
   json::array done;
   for (const auto& step : steps)
     done.emplace_back(step);
-  const auto given = input->is_string() ? std::string{input->get_string()} : json::serialize(*input);
+  const auto given =
+      input->is_string() ? std::string{input->get_string()} : json::serialize(*input);
   const auto text = co_await told(
       c, "Carry out the process that the user gives on the input, and answer with its output only.",
       brief(x) + "Input: " + words::shortened(given, 4096),
@@ -163,8 +163,7 @@ task<outcome> traverse(aspect_call& c) {
 task<outcome> measure(aspect_call& c) {
   const auto node = co_await explored(c);
   const auto of = c.text("of");
-  if (const auto* all = node->state.if_contains("measurements");
-      all != nullptr && all->is_object())
+  if (const auto* all = node->state.if_contains("measurements"); all != nullptr && all->is_object())
     if (const auto* x = all->get_object().if_contains(of))
       co_return json::object{
           {"property", c.node()}, {"of", of}, {"value", *x}, {"basis", "stored"}};

@@ -26,10 +26,11 @@ void add(names& to, const names& more) {
       to.push_back(x);
 }
 
-constexpr std::pair<std::string_view, std::string_view> opposed[] = {{"mutable", "immutable"},
-                                                                     {"sync", "async"},
-                                                                     {"pure", "impure"},
-                                                                     {"deterministic", "stochastic"}};
+constexpr std::pair<std::string_view, std::string_view> opposed[] = {
+    {"mutable", "immutable"},
+    {"sync", "async"},
+    {"pure", "impure"},
+    {"deterministic", "stochastic"}};
 
 const lineage* find(const lineages& known, std::string_view handle) {
   if (const auto* x = standard_parent(handle))
@@ -105,8 +106,7 @@ std::span<const lineage> standard_parents() {
       return out;
     };
     return std::array<lineage, 5>{
-        make("concept", 0, {}, {}),
-        make("concept.entity", 1, {"identify"}, {}),
+        make("concept", 0, {}, {}), make("concept.entity", 1, {"identify"}, {}),
         make("concept.process", 1, {"execute", "compose"}, {"has_input", "has_output"}),
         make("concept.relation", 1, {"connect", "traverse"}, {"has_source", "has_target"}),
         make("concept.property", 1, {"measure"}, {"has_domain"})};
@@ -160,9 +160,9 @@ std::variant<lineage, agentese::error> derive(const lineage_request& ask, const 
   add(out.affordances, ask.affordances);
   for (const auto& [one, other] : opposed)
     if (has(out.affordances, one) && has(out.affordances, other))
-      return agentese::errors::lattice(ask.handle, "affordance_conflict",
-                                       "it would be both '" + std::string{one} + "' and '" +
-                                           std::string{other} + "'");
+      return agentese::errors::lattice(
+          ask.handle, "affordance_conflict",
+          "it would be both '" + std::string{one} + "' and '" + std::string{other} + "'");
   if (constrained && out.constraints.empty())
     return agentese::errors::lattice(ask.handle, "empty_constraints",
                                      "its parents share none of their constraints");

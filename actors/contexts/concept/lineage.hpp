@@ -50,9 +50,9 @@ struct lineage_request {
   std::string created_at;
 };
 
-/// The lineage of a new or redefined concept, or the first thing that is wrong with it: no parent, a
-/// missing one, a cycle, opposed affordances, constraints that exclude each other. `known` has the
-/// parents and everything above them that is stored.
+/// The lineage of a new or redefined concept, or the first thing that is wrong with it: no parent,
+/// a missing one, a cycle, opposed affordances, constraints that exclude each other. `known` has
+/// the parents and everything above them that is stored.
 [[nodiscard]] std::variant<lineage, agentese::error> derive(const lineage_request& ask,
                                                             const lineages& known);
 

@@ -55,9 +55,8 @@ size_t loosest(const std::vector<word_set>& all) {
   for (size_t i = 0; i < all.size(); ++i) {
     const auto shared = std::count_if(all[i].begin(), all[i].end(),
                                       [&](const auto& word) { return in_sentences[word] > 1; });
-    const auto share = all[i].empty() ? 0.0
-                                      : static_cast<double>(shared) /
-                                            static_cast<double>(all[i].size());
+    const auto share =
+        all[i].empty() ? 0.0 : static_cast<double>(shared) / static_cast<double>(all[i].size());
     if (share < least) {
       least = share;
       out = i;

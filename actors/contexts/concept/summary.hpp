@@ -14,7 +14,7 @@ namespace kgents::actors {
 struct summary {
   std::string text;
   double coherence = 1;
-  size_t kept = 0;     ///< sentences
+  size_t kept = 0;  ///< sentences
   size_t dropped = 0;
 };
 

@@ -12,8 +12,9 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::array<std::string_view, 10> vague{"thing",  "things", "stuff",    "something", "somehow",
-                                                 "various", "etc",   "somewhat", "nice",      "good"};
+constexpr std::array<std::string_view, 10> vague{"thing",   "things",  "stuff", "something",
+                                                 "somehow", "various", "etc",   "somewhat",
+                                                 "nice",    "good"};
 constexpr size_t long_definition_words = 60;
 constexpr size_t short_definition_words = 4;
 
@@ -48,8 +49,8 @@ validation validate(const concept_view& x, std::string_view domain) {
   return {.has_definition = !x.definition.empty(),
           .has_examples = !x.examples.empty(),
           .has_relations = !x.related.empty() || !x.lineage.extends.empty(),
-          .domain_specified = !domain.empty() ||
-                              (!x.lineage.handle.empty() && x.lineage.domain != "general")};
+          .domain_specified =
+              !domain.empty() || (!x.lineage.handle.empty() && x.lineage.domain != "general")};
 }
 
 json::object to_json(const validation& x) {
@@ -86,8 +87,9 @@ std::vector<std::string> criticism(const concept_view& x) {
   else if (x.lineage.justification.empty())
     out.push_back("Why it extends " + words::listed(x.lineage.extends) + " is not justified.");
   if (out.empty())
-    out.push_back("It is defined, exemplified and related; what is left is to find a case on its "
-                  "border.");
+    out.push_back(
+        "It is defined, exemplified and related; what is left is to find a case on its "
+        "border.");
   return out;
 }
 
@@ -119,8 +121,7 @@ std::vector<std::string> improvements(const concept_view& x) {
   return out;
 }
 
-std::vector<likeness> classify(const concept_view& x,
-                               const std::vector<concept_view>& candidates) {
+std::vector<likeness> classify(const concept_view& x, const std::vector<concept_view>& candidates) {
   const auto text = x.name + " " + x.definition;
   std::vector<likeness> out;
   for (const auto& y : candidates) {

@@ -11,7 +11,7 @@ namespace kgents::actors::agent {
 
 /// Who an agent is: one of the letters, or one that the tenant has set up.
 struct profile {
-  std::string id;    ///< empty: there is none
+  std::string id;  ///< empty: there is none
   std::string name;
   std::string task;  ///< what it is told to do
   persona::mode mode = persona::mode::advise;

@@ -7,9 +7,11 @@ namespace {
 using enum persona::mode;
 
 constexpr agent_letter letters[] = {
-    {"a", "Abstraction", "Find the general form of what is given and say what it leaves out.", reflect},
+    {"a", "Abstraction", "Find the general form of what is given and say what it leaves out.",
+     reflect},
     {"b", "Balance", "Weigh costs against benefits and say which way it tips.", advise},
-    {"c", "Composition", "Say which parts compose, in which order, and what each hands on.", advise},
+    {"c", "Composition", "Say which parts compose, in which order, and what each hands on.",
+     advise},
     {"d", "Data", "Name the data that is needed, its shape and its sources.", advise},
     {"e", "Evolution", "Propose three variations and the test that selects among them.", explore},
     {"f", "Forge", "Turn an intent into a specification with inputs, outputs and limits.", advise},
@@ -25,7 +27,8 @@ constexpr agent_letter letters[] = {
     {"p", "Parser", "Take it apart into fields and name what does not parse.", advise},
     {"q", "Questioner", "Ask the five questions whose answers would change the most.", challenge},
     {"r", "Refiner", "Say the same with less.", advise},
-    {"s", "State", "Name the states, the transitions between them and the one to begin in.", advise},
+    {"s", "State", "Name the states, the transitions between them and the one to begin in.",
+     advise},
     {"t", "Tester", "Write the tests that would fail if it were wrong.", challenge},
     {"u", "Understudy", "Explain it to somebody who has to take it over tomorrow.", advise},
     {"v", "Validator", "Check it against its own claims, one by one.", challenge},

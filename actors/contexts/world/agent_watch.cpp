@@ -148,8 +148,8 @@ task<outcome> debug(aspect_call& c) {
 }
 
 task<outcome> trace(aspect_call& c) {
-  auto query = sql::agentese_events::of_path(c.tenant(), c.node(),
-                                             static_cast<size_t>(c.integer("limit")));
+  auto query =
+      sql::agentese_events::of_path(c.tenant(), c.node(), static_cast<size_t>(c.integer("limit")));
   const auto events = co_await c.read(std::move(query));
   json::array all;
   for (const auto& x : events)
@@ -201,9 +201,8 @@ task<outcome> analyze(aspect_call& c) {
   const auto x = figures_of(events);
   auto out = shown(who);
   out["invocations"] = x.invocations;
-  out["error_rate"] = x.invocations == 0 ? 0.0
-                                         : static_cast<double>(x.errors) /
-                                               static_cast<double>(x.invocations);
+  out["error_rate"] =
+      x.invocations == 0 ? 0.0 : static_cast<double>(x.errors) / static_cast<double>(x.invocations);
   out["good_at"] = words::listed(words::telling(who.task, 5));
   co_return std::move(out);
 }

@@ -1,11 +1,11 @@
 // world.agent: the agents there are, those of the letters and those that the tenant has set up, and
 // what each observer may do with one.
 
+#include "sql/agents.hpp"
 #include "actors/contexts/defined_node.hpp"
 #include "actors/contexts/world/agent_aspects.hpp"
 #include "actors/contexts/world/entity_aspects.hpp"
 #include "actors/contexts/world/nodes.hpp"
-#include "sql/agents.hpp"
 
 namespace kgents::actors {
 
@@ -41,10 +41,9 @@ task<outcome> restart(aspect_call& c) {
 std::optional<outcome> experiment_edit(aspect_call& c, stored_node& node, json::object& result) {
   const auto hypothesis = c.text("hypothesis");
   node.entity_type = "agent";
-  append(node.state, "experiments",
-         json::object{{"hypothesis", hypothesis},
-                      {"result", "pending"},
-                      {"timestamp", c.now_text()}});
+  append(
+      node.state, "experiments",
+      json::object{{"hypothesis", hypothesis}, {"result", "pending"}, {"timestamp", c.now_text()}});
   result["agent"] = c.name();
   result["hypothesis"] = hypothesis;
   result["result"] = "pending";
@@ -57,23 +56,24 @@ task<outcome> experiment(aspect_call& c) {
 }
 
 constexpr size_t text_bytes = 16 * 1024;
-constexpr argument input_arg{.name = "input", .type = argument_type::any, .meaning = "what it is given"};
+constexpr argument input_arg{
+    .name = "input", .type = argument_type::any, .meaning = "what it is given"};
 constexpr argument invoke_args[] = {
     input_arg, {.name = "message", .meaning = "the same, as a text", .max_bytes = text_bytes}};
 constexpr argument compose_args[] = {
     input_arg,
     {.name = "with", .required = true, .meaning = "the agent that goes on", .max_bytes = 200}};
-constexpr argument test_args[] = {
-    {.name = "input", .required = true, .max_bytes = text_bytes},
-    {.name = "expect", .default_json = R"("")", .meaning = "has to be in the answer",
-     .max_bytes = 4096}};
+constexpr argument test_args[] = {{.name = "input", .required = true, .max_bytes = text_bytes},
+                                  {.name = "expect",
+                                   .default_json = R"("")",
+                                   .meaning = "has to be in the answer",
+                                   .max_bytes = 4096}};
 constexpr argument limit_args[] = {{.name = "limit",
                                     .type = argument_type::integer,
                                     .default_json = "100",
                                     .least = 1,
                                     .most = 500}};
-constexpr argument purpose_args[] = {
-    {.name = "purpose", .required = true, .max_bytes = 4096}};
+constexpr argument purpose_args[] = {{.name = "purpose", .required = true, .max_bytes = 4096}};
 constexpr argument hypothesis_args[] = {
     {.name = "hypothesis", .required = true, .max_bytes = 4096}};
 constexpr argument job_args[] = {{.name = "target", .max_bytes = 4096}};

@@ -22,9 +22,8 @@ constexpr argument limit_arg{.name = "limit",
 constexpr argument changes_arg{.name = "changes",
                                .type = argument_type::object,
                                .meaning = "members of the state to set; null removes one"};
-constexpr argument who_arg{.name = "who",
-                           .meaning = "who does it; the observer when absent",
-                           .max_bytes = name_bytes};
+constexpr argument who_arg{
+    .name = "who", .meaning = "who does it; the observer when absent", .max_bytes = name_bytes};
 constexpr argument part_arg{
     .name = "part", .meaning = "which; all when absent", .max_bytes = name_bytes};
 
@@ -37,7 +36,8 @@ constexpr argument define_args[] = {
     {.name = "entity_type", .meaning = "what kind of thing it is", .max_bytes = name_bytes},
     {.name = "state", .type = argument_type::object, .meaning = "what it begins with"}};
 constexpr argument relate_args[] = {
-    {.name = "target", .meaning = "handle that it leads to; lists what is related when absent",
+    {.name = "target",
+     .meaning = "handle that it leads to; lists what is related when absent",
      .max_bytes = 512},
     {.name = "relation", .default_json = R"("related_to")", .max_bytes = name_bytes}};
 constexpr argument changes_args[] = {changes_arg};
@@ -63,24 +63,20 @@ constexpr argument metric_args[] = {
     {.name = "metric", .default_json = R"("size")", .max_bytes = name_bytes}};
 constexpr argument hypothesis_args[] = {
     {.name = "hypothesis", .required = true, .max_bytes = text_bytes}};
-constexpr argument horizon_args[] = {
-    {.name = "horizon",
-     .default_json = R"("1d")",
-     .meaning = "a number with m, h, d, w or y",
-     .max_bytes = 16}};
+constexpr argument horizon_args[] = {{.name = "horizon",
+                                      .default_json = R"("1d")",
+                                      .meaning = "a number with m, h, d, w or y",
+                                      .max_bytes = 16}};
 constexpr argument other_args[] = {
     {.name = "other", .required = true, .meaning = "another entity", .max_bytes = 512}};
-constexpr argument trade_args[] = {{.name = "price",
-                                    .type = argument_type::number,
-                                    .required = true,
-                                    .least = 0,
-                                    .most = 1e12},
-                                   {.name = "quantity",
-                                    .type = argument_type::number,
-                                    .default_json = "1",
-                                    .least = 0,
-                                    .most = 1e12},
-                                   {.name = "with", .max_bytes = name_bytes}};
+constexpr argument trade_args[] = {
+    {.name = "price", .type = argument_type::number, .required = true, .least = 0, .most = 1e12},
+    {.name = "quantity",
+     .type = argument_type::number,
+     .default_json = "1",
+     .least = 0,
+     .most = 1e12},
+    {.name = "with", .max_bytes = name_bytes}};
 constexpr argument config_args[] = {{.name = "config",
                                      .type = argument_type::object,
                                      .meaning = "settings to change; null removes one"}};
@@ -115,8 +111,7 @@ constexpr std::string_view related_shape =
     "{source: string, target: string, relation: string, all_relations: object, related: [string]}"
     " | {handle: string, concept: string, related: [string], relations: object, note: string}";
 constexpr std::string_view changes_world = "reads:world, writes:world";
-constexpr std::string_view makes_world =
-    "reads:world, writes:world, calls:llm, charges:tokens 500";
+constexpr std::string_view makes_world = "reads:world, writes:world, calls:llm, charges:tokens 500";
 constexpr std::string_view tells_world = "reads:world, calls:llm, charges:tokens 500";
 constexpr std::string_view queues = "reads:world, writes:world, emits:job";
 constexpr std::chrono::seconds with_model{130};

@@ -26,9 +26,8 @@ bool take_out(json::object& state, std::string_view member, std::string_view x) 
   if (list == nullptr || !list->is_array())
     return false;
   auto& all = list->get_array();
-  const auto at = std::find_if(all.begin(), all.end(), [&](const auto& y) {
-    return y.is_string() && y.get_string() == x;
-  });
+  const auto at = std::find_if(all.begin(), all.end(),
+                               [&](const auto& y) { return y.is_string() && y.get_string() == x; });
   if (at == all.end())
     return false;
   all.erase(at);

@@ -95,15 +95,15 @@ task<outcome> compare(aspect_call& c) {
       only_there.emplace_back(name);
   const auto here = valued(node->state).value;
   const auto there = valued(that.state).value;
-  co_return json::object{{"entity", c.name()},
-                         {"other", other},
-                         {"other_exists", loaded != nullptr},
-                         {"same", std::move(same)},
-                         {"different", std::move(different)},
-                         {"only_here", std::move(only_here)},
-                         {"only_there", std::move(only_there)},
-                         {"value_difference", here && there ? json::value(*here - *there)
-                                                            : json::value(nullptr)}};
+  co_return json::object{
+      {"entity", c.name()},
+      {"other", other},
+      {"other_exists", loaded != nullptr},
+      {"same", std::move(same)},
+      {"different", std::move(different)},
+      {"only_here", std::move(only_here)},
+      {"only_there", std::move(only_there)},
+      {"value_difference", here && there ? json::value(*here - *there) : json::value(nullptr)}};
 }
 
 task<outcome> trade(aspect_call& c) {

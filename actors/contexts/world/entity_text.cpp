@@ -84,9 +84,12 @@ std::string description(const stored_node& node) {
 }
 
 std::string metaphor(const stored_node& node, std::string_view context, size_t turn) {
-  static constexpr std::array<std::string_view, 6> joints{
-      " is ", " keeps faith with ", " answers to ", " is a letter addressed to ",
-      " casts the shadow of ", " remembers being "};
+  static constexpr std::array<std::string_view, 6> joints{" is ",
+                                                          " keeps faith with ",
+                                                          " answers to ",
+                                                          " is a letter addressed to ",
+                                                          " casts the shadow of ",
+                                                          " remembers being "};
   const auto known = facts(node.state);
   std::string vehicle{context};
   std::string ground;
@@ -98,8 +101,9 @@ std::string metaphor(const stored_node& node, std::string_view context, size_t t
   }
   const auto related = related_to(node);
   if (vehicle.empty())
-    vehicle = related.empty() ? kind_of(node)
-                              : words::spoken(agentese::split_last(related[turn % related.size()]).second);
+    vehicle = related.empty()
+                  ? kind_of(node)
+                  : words::spoken(agentese::split_last(related[turn % related.size()]).second);
   const auto joint = joints[(persona::hash_of(node.path) + turn) % joints.size()];
   std::string out = "The " + name_of(node) + std::string{joint} + vehicle;
   out += ground.empty() ? ": what it is, it has yet to be told." : ": " + ground + ".";
@@ -128,8 +132,8 @@ std::string contemplation(const stored_node& node) {
 }
 
 std::string design(const stored_node& node, std::string_view purpose) {
-  static constexpr std::array<std::string_view, 4> wanted{"dimensions", "materials",
-                                                          "load_bearing", "structure"};
+  static constexpr std::array<std::string_view, 4> wanted{"dimensions", "materials", "load_bearing",
+                                                          "structure"};
   std::string out = "Design of the " + name_of(node);
   if (!purpose.empty())
     out += " for " + std::string{purpose};

@@ -21,8 +21,7 @@ namespace kgents::actors::entity_text {
 
 /// `context`: what to see the entity through; empty: one of its own facts. `turn` picks among
 /// several, so that asking again says something else.
-[[nodiscard]] std::string metaphor(const stored_node& node, std::string_view context,
-                                   size_t turn);
+[[nodiscard]] std::string metaphor(const stored_node& node, std::string_view context, size_t turn);
 
 [[nodiscard]] std::string contemplation(const stored_node& node);
 

@@ -99,9 +99,8 @@ task<outcome> inspect(aspect_call& c) {
 }
 
 json::object too_late(const sql::agentese_job& x) {
-  return {{"job_id", x.id.text()},
-          {"status", x.status},
-          {"error", "Job is " + x.status + " already"}};
+  return {
+      {"job_id", x.id.text()}, {"status", x.status}, {"error", "Job is " + x.status + " already"}};
 }
 
 /// Claims, ends or cancels one. A build's status goes on to the entity.

@@ -41,12 +41,11 @@ task<outcome> void_expired(aspect_call& c) {
 
 constexpr argument id_arg{.name = "token_id", .required = true, .max_bytes = 128};
 constexpr argument id_args[] = {id_arg};
-constexpr argument resolve_args[] = {
-    id_arg,
-    {.name = "human_input",
-     .type = argument_type::any,
-     .required = true,
-     .meaning = "the decision"}};
+constexpr argument resolve_args[] = {id_arg,
+                                     {.name = "human_input",
+                                      .type = argument_type::any,
+                                      .required = true,
+                                      .meaning = "the decision"}};
 constexpr std::string_view some_token = R"({"token_id":"unknown"})";
 
 constexpr aspect_spec aspects[] = {

@@ -11,9 +11,7 @@ namespace json = boost::json;
 
 namespace {
 
-std::string_view name_of(const stored_node& node) {
-  return agentese::split_last(node.path).second;
-}
+std::string_view name_of(const stored_node& node) { return agentese::split_last(node.path).second; }
 
 /// The state's member, or what stands for one that is not there.
 json::value or_else(const json::object& state, std::string_view member, json::value otherwise) {
@@ -74,8 +72,8 @@ json::object office(const stored_node& node) {
                                            {"relations", node.relations.size()}})},
           {"config", or_else(s, "config", json::object{})},
           {"alerts", or_else(s, "alerts", json::array{})},
-          {"last_updated", node.updated_at.empty() ? json::value(nullptr)
-                                                   : json::value(node.updated_at)}};
+          {"last_updated",
+           node.updated_at.empty() ? json::value(nullptr) : json::value(node.updated_at)}};
 }
 
 json::object plain(const stored_node& node) {
