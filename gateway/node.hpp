@@ -7,6 +7,7 @@
 #include <string>
 
 #include "actors/llm/provider_chain.hpp"
+#include "actors/logos/capability.hpp"
 #include "actors/logos/logos.hpp"
 #include "gateway/auth.hpp"
 #include "gateway/stream/live_keys.hpp"
@@ -61,6 +62,8 @@ struct node {
   live_keys& streams;
   const cluster_control& cluster;
   const actors::logos& logos;
+  const actors::capability_authority& capabilities;
+  runtime::agentese::journal& journal;
   runtime::agentese::event_feed& events;
 };
 

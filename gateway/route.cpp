@@ -147,8 +147,8 @@ std::span<const route> all_routes() {
     std::vector<route> out;
     for (auto part :
          {system_routes(), cluster_routes(), session_routes(), turn_routes(), soul_routes(),
-          agentese_routes(), agentese_alias_routes(), universal_routes(),
-          subscription_routes(), agentese_gateway_routes()})
+          agentese_routes(), agentese_alias_routes(), agentese_capability_routes(),
+          universal_routes(), subscription_routes(), agentese_gateway_routes()})
       out.insert(out.end(), part.begin(), part.end());
     return out;
   }();

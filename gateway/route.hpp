@@ -124,6 +124,7 @@ struct call : std::enable_shared_from_this<call> {
 [[nodiscard]] std::span<const route> soul_routes();
 [[nodiscard]] std::span<const route> agentese_routes();
 [[nodiscard]] std::span<const route> agentese_alias_routes();
+[[nodiscard]] std::span<const route> agentese_capability_routes();
 [[nodiscard]] std::span<const route> universal_routes();
 [[nodiscard]] std::span<const route> subscription_routes();
 [[nodiscard]] std::span<const route> agentese_gateway_routes();

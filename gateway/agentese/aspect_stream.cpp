@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 
 namespace kgents::gateway {
 
@@ -14,6 +15,41 @@ void refuse_with(const call_ptr& c, const problem& why) {
 }
 
 asker asker_of(const call_ptr& c) { return {c->at, c->x->thread(), c->who}; }
+
+/// One mark a stream, when it begins or is refused: who listens may leave before it ends. What it
+/// says is in its session; the turn bills its tokens.
+runtime::agentese::mark mark_of(const actors::invocation& what, const registered& at) {
+  runtime::agentese::mark out;
+  out.tenant = what.tenant;
+  out.event_id = uuid::time_ordered();
+  out.node = at.node;
+  out.aspect = at.aspect->name();
+  out.archetype = what.who.archetype;
+  out.observer_id = what.who.id;
+  out.origin = what.origin;
+  out.key = what.by.key;
+  return out;
+}
+
+void note(node& where, runtime::agentese::mark x, const std::variant<soul_turn, refused_turn>& y) {
+  x.at = std::chrono::system_clock::now();
+  if (const auto* turn = std::get_if<soul_turn>(&y)) {
+    x.span_id = span_of(turn->turn);
+    x.data = json::serialize(json::object{{"turn_id", turn->turn.text()},
+                                          {"session_id", session_id{turn->session.key}.text()}});
+  } else {
+    const auto& why = std::get<refused_turn>(y).why;
+    const auto* wrong = std::get_if<agentese::error>(&why);
+    const auto* refused = std::get_if<refusal>(&why);
+    x.type = agentese_event_type::error;
+    x.status = wrong != nullptr ? wrong->code : refused->code;
+    if (x.status.empty())
+      x.status = "UNAVAILABLE";
+    x.data = json::serialize(json::object{
+        {"error", wrong != nullptr ? wrong->message : refused->detail}, {"type", x.status}});
+  }
+  where.journal.note(std::move(x));
+}
 
 /// The whole result in one answer: nothing of it comes later.
 void answer_whole(const call_ptr& c, stream_dialect how, const actors::invoked& x) {
@@ -105,7 +141,12 @@ bool speaks(const registered& x) {
 }
 
 void ask_soul(const asker& by, actors::invocation what, const registered& at,
-              std::function<void(std::variant<soul_turn, refused_turn>)> done) {
+              std::function<void(std::variant<soul_turn, refused_turn>)> tell) {
+  const auto done = [&where = by.at, mark = mark_of(what, at),
+                     tell = std::move(tell)](std::variant<soul_turn, refused_turn> x) {
+    note(where, mark, x);
+    tell(std::move(x));
+  };
   const std::string aspect{at.aspect->name()};
   const auto path = at.node + "." + aspect;
   const auto fail = [done](agentese::error why) { done(refused_turn{std::move(why)}); };

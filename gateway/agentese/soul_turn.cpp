@@ -26,22 +26,23 @@ struct colour {
   std::string_view takes;  ///< names of the argument, the first that is there
 };
 constexpr colour colours[] = {
-    {"dialogue", "", "message"},
-    {"chat", "", "message"},
+    {"dialogue", "", "message input"},
+    {"chat", "", "message input"},
     {"challenge", "challenge", "message input challenge"},
     {"reflect", "reflect", "message input challenge"},
-    {"why", "explore", "message topic"},
-    {"tension", "reflect", "message topic"},
+    {"why", "explore", "message topic input"},
+    {"tension", "challenge", "message topic input"},
 };
 
-std::string text_of(const json::object& kwargs, std::string_view names) {
+/// The first of these arguments that is a text.
+std::optional<std::string> text_of(const json::object& kwargs, std::string_view names) {
   while (!names.empty()) {
     const auto name = names.substr(0, names.find(' '));
     names.remove_prefix(std::min(names.size(), name.size() + 1));
     if (const auto* x = kwargs.if_contains(name); x != nullptr && x->is_string())
       return std::string{x->get_string()};
   }
-  return {};
+  return std::nullopt;
 }
 
 session_id session_of(const asker& by, std::string_view node, unsigned generation) {
@@ -150,17 +151,18 @@ std::variant<soul_question, agentese::error> read_soul_question(std::string_view
   for (const auto& x : colours) {
     if (x.aspect != aspect)
       continue;
-    soul_question out{text_of(kwargs, x.takes), std::string{x.mode}};
-    if (out.message.empty())
+    auto message = text_of(kwargs, x.takes);
+    if (!message)
       return agentese::errors::invalid_argument(full_path, "message",
                                                 x.takes.find("topic") != std::string_view::npos
                                                     ? "message or topic required"
                                                     : "message required");
-    if (out.message.find('\0') != std::string::npos)
+    if (message->find('\0') != std::string::npos)
       return agentese::errors::invalid_argument(full_path, "message",
                                                 "message must not contain the character NUL");
+    soul_question out{std::move(*message), std::string{x.mode}};
     if (aspect == "dialogue")
-      out.mode = text_of(kwargs, "mode");
+      out.mode = text_of(kwargs, "mode").value_or("");
     return out;
   }
   return agentese::errors::internal(full_path);

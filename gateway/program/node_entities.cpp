@@ -254,8 +254,14 @@ bool running_node::impl::has_model() const {
 
 /// Checks capability tokens that callers present.
 actors::logos::prove running_node::impl::prover() {
-  return [](tenant_id, std::string_view) {
-    return agentese::errors::capability_required("", "a valid capability token");
+  using proven = std::variant<std::vector<std::string>, agentese::error>;
+  return [this, known = actors::known_scopes(actors::all_nodes())](
+             tenant_id tenant, std::string_view token) -> proven {
+    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    auto held = capabilities_.verify(tenant, token, now);
+    if (auto* wrong = std::get_if<1>(&held))
+      return std::move(*wrong);
+    return actors::proven_scopes(std::get<0>(held), known);
   };
 }
 

@@ -8,6 +8,7 @@
 #include "actors/contexts/context.hpp"
 #include "actors/contexts/time/scheduler.hpp"
 #include "actors/llm/provider_chain.hpp"
+#include "actors/logos/capability.hpp"
 #include "actors/logos/logos.hpp"
 #include "gateway/application.hpp"
 #include "gateway/http/server.hpp"
@@ -123,6 +124,7 @@ private:
   std::shared_ptr<llm::provider_chain> providers_;
   runtime::agentese::journal journal_;
   runtime::agentese::event_feed events_;
+  actors::capability_authority capabilities_;
   actors::logos logos_;
   actors::scheduler scheduler_;
   authenticator auth_;

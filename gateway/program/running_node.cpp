@@ -101,6 +101,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       journal_{sql_thread_.context(), control_, journal_probe()},
       events_{sql_thread_.context(), pool_, control_, threads_.all(), metrics_.subscriptions,
               news_for(config)},
+      capabilities_{config.key_pepper.reveal()},
       logos_{actors::all_nodes(), journal_, prover()},
       scheduler_{threads_[0].context(),
                  actors::scheduler_parts(threads_[0], ports_[0], region_, control_)},
@@ -108,7 +109,8 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       cluster_{operators_view()},
       shard_log_{config.log_format},
       node_{config, metrics_, threads_, hubs_,    ports_,  pool_,
-            auth_,  ready_,   streams_, cluster_, logos_, events_},
+            auth_,  ready_,   streams_, cluster_, logos_, capabilities_,
+            journal_, events_},
       application_{node_},
       server_{server_for(config), threads_, application_},
       probe_{sql_thread_.context()} {

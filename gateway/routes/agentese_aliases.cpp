@@ -1,6 +1,7 @@
 // A tenant's aliases over /v1 (design.md section 10): the aspects of self.aliases under names that
 // a client of HTTP expects.
 
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "gateway/agentese/asking.hpp"
@@ -47,8 +48,16 @@ void list(const call_ptr& c) {
 
 /// One of the list.
 void get(const call_ptr& c) {
-  invoke(c, "get", {{"name", c->segments[0]}},
-         [c](const actors::invoked& x) { c->reply(200, x.body); });
+  invoke(c, "list", {}, [c](const actors::invoked& x) {
+    const auto& name = c->segments[0];
+    const auto all = json::parse(x.body).at("aliases").as_object();
+    if (const auto* target = all.if_contains(name)) {
+      c->reply_json(200, json::object{{"name", name}, {"target", *target}});
+    } else {
+      const auto told = v1_problem(agentese::errors::alias_not_found(name));
+      c->reply(told.status, told.text(), "application/json", told.lines);
+    }
+  });
 }
 
 void put(const call_ptr& c) {

@@ -153,9 +153,10 @@ void answer_with(const call_ptr& c, std::string_view handle, std::string_view ob
 }
 
 void run(const call_ptr& c, actors::invocation what) {
-  c->at.logos.invoke(c->port(), what,
-                     [c, handle = what.path, observer = what.who.archetype](
-                         const actors::invoked& x) { answer_with(c, handle, observer, x); });
+  auto answer = [c, handle = what.path, observer = what.who.archetype](const actors::invoked& x) {
+    answer_with(c, handle, observer, x);
+  };
+  c->at.logos.invoke(c->port(), std::move(what), std::move(answer));
 }
 
 void manifest(const call_ptr& c) {
