@@ -5,26 +5,26 @@
 namespace kgents::sql::agentese_chats {
 
 query<chat> get(tenant_id tenant, std::string_view who, size_t most_lines) {
-  constexpr std::string_view head =
-      "SELECT turns, summary FROM kg.agentese_chats WHERE who = $1";
+  constexpr std::string_view head = "SELECT turns, summary FROM kg.agentese_chats WHERE who = $1";
   // A user's line before its answer: `user` comes after `assistant` in the alphabet.
   constexpr std::string_view lines =
       "SELECT turn, role, content FROM kg.agentese_chat_lines WHERE who = $1 "
       "ORDER BY turn DESC, role LIMIT $2";
-  return {{.tenant = tenant,
-           .statements = {{head, {std::string{who}}}, {lines, {std::string{who}, value(most_lines)}}},
-           .read_only = true},
-          [](std::vector<rows>& all) {
-            chat out;
-            if (!all[0].empty()) {
-              out.turns = count_at<uint64_t>(all[0], 0, 0);
-              out.summary = string_at(all[0], 0, 1);
-            }
-            for (int row = all[1].size(); row-- > 0;)
-              out.lines.push_back({count_at<uint64_t>(all[1], row, 0), string_at(all[1], row, 1),
-                                   string_at(all[1], row, 2)});
-            return out;
-          }};
+  return {
+      {.tenant = tenant,
+       .statements = {{head, {std::string{who}}}, {lines, {std::string{who}, value(most_lines)}}},
+       .read_only = true},
+      [](std::vector<rows>& all) {
+        chat out;
+        if (!all[0].empty()) {
+          out.turns = count_at<uint64_t>(all[0], 0, 0);
+          out.summary = string_at(all[0], 0, 1);
+        }
+        for (int row = all[1].size(); row-- > 0;)
+          out.lines.push_back({count_at<uint64_t>(all[1], row, 0), string_at(all[1], row, 1),
+                               string_at(all[1], row, 2)});
+        return out;
+      }};
 }
 
 query<uint64_t> add(tenant_id tenant, std::string_view who, const chat_turn& turn) {

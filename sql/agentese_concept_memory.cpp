@@ -34,16 +34,17 @@ concept_memory concept_at(const rows& x, int row) {
 }
 
 // Rows of the caller's tenant only: row-level security holds inside as well.
-#define KGENTS_SQL_CONCEPT                                                              \
-  "SELECT c.concept_id, c.content, c.resolution, c.relevance, coalesce((SELECT "        \
-  "sum(kg.faded_intensity(t.intensity, t.deposited_at)) FROM kg.agentese_traces t "     \
+#define KGENTS_SQL_CONCEPT                                                          \
+  "SELECT c.concept_id, c.content, c.resolution, c.relevance, coalesce((SELECT "    \
+  "sum(kg.faded_intensity(t.intensity, t.deposited_at)) FROM kg.agentese_traces t " \
   "WHERE t.concept = c.concept_id), 0) FROM kg.agentese_concept_memories c "
 
 }  // namespace
 
 query<stored_count> room(tenant_id tenant, std::string_view id) {
   constexpr std::string_view text =
-      "SELECT count(*), coalesce(bool_or(concept_id = $1), false) FROM kg.agentese_concept_memories";
+      "SELECT count(*), coalesce(bool_or(concept_id = $1), false) FROM "
+      "kg.agentese_concept_memories";
   return {{.tenant = tenant, .statements = {{text, {std::string{id}}}}, .read_only = true},
           [](std::vector<rows>& all) {
             return stored_count{count_at<uint64_t>(all[0], 0, 0), all[0].boolean(0, 1)};
@@ -58,12 +59,12 @@ query<double> put(tenant_id tenant, std::string_view id, std::string_view conten
       "embedding) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, concept_id) DO UPDATE SET "
       "content = excluded.content, text_vector = excluded.text_vector, "
       "embedding = excluded.embedding, updated_at = now() RETURNING resolution";
-  return {{.tenant = tenant,
-           .statements = {{text,
-                           {value(tenant), std::string{id}, std::string{content},
-                            array_of(text_vector),
-                            embedding ? param{array_of(*embedding)} : std::nullopt}}}},
-          [](std::vector<rows>& all) { return number_at(all[0], 0, 0); }};
+  return {
+      {.tenant = tenant,
+       .statements = {{text,
+                       {value(tenant), std::string{id}, std::string{content}, array_of(text_vector),
+                        embedding ? param{array_of(*embedding)} : std::nullopt}}}},
+      [](std::vector<rows>& all) { return number_at(all[0], 0, 0); }};
 }
 
 query<std::optional<concept_memory>> get(tenant_id tenant, std::string_view id) {
@@ -134,8 +135,9 @@ query<uint64_t> rescale_each(tenant_id tenant, const std::vector<std::string>& i
                              const std::vector<double>& factors) {
   constexpr std::string_view text =
       "WITH scaled AS (UPDATE kg.agentese_concept_memories c SET resolution = " KGENTS_SQL_RESCALED(
-          "x.factor") ", updated_at = now() FROM unnest($1::text[], $2::double precision[]) AS x (id, factor) "
-      "WHERE c.concept_id = x.id RETURNING 1) SELECT count(*) FROM scaled";
+          "x.factor") ", updated_at = now() FROM unnest($1::text[], $2::double precision[]) "
+                      "AS x (id, factor) WHERE c.concept_id = x.id RETURNING 1) "
+                      "SELECT count(*) FROM scaled";
   std::string names;
   for (const auto& x : ids) {
     begin_element(names);
@@ -146,7 +148,7 @@ query<uint64_t> rescale_each(tenant_id tenant, const std::vector<std::string>& i
 }
 
 query<nothing> deposit(tenant_id tenant, const new_trace& trace) {
-  // What is left of a trace after so long is below a thousandth of any intensity that is accepted.
+  // After so long less than a ten-millionth of a trace is left.
   constexpr std::string_view fade =
       "DELETE FROM kg.agentese_traces WHERE deposited_at < now() - interval '7 days'";
   constexpr std::string_view text =

@@ -67,8 +67,8 @@ struct stored_count {
 /// Likest first. `of_text`: by the vectors of the contents' words, else by the callers' embeddings
 /// of as many dimensions.
 [[nodiscard]] query<std::vector<concept_match>> like(tenant_id tenant,
-                                                     const std::vector<float>& vector,
-                                                     bool of_text, double threshold, size_t limit);
+                                                     const std::vector<float>& vector, bool of_text,
+                                                     double threshold, size_t limit);
 
 /// The new resolution, at most `largest_resolution`; none: there is no such concept.
 [[nodiscard]] query<std::optional<double>> rescale(tenant_id tenant, std::string_view id,
@@ -87,8 +87,8 @@ constexpr double least_resolution = 1e-6;
 [[nodiscard]] query<uint64_t> trace_count(tenant_id tenant);
 
 /// Strongest first. `about`: only concepts with this in their name, whatever the case; empty: all.
-[[nodiscard]] query<std::vector<trace_gradient>> gradients(tenant_id tenant,
-                                                           std::string_view about, size_t limit);
+[[nodiscard]] query<std::vector<trace_gradient>> gradients(tenant_id tenant, std::string_view about,
+                                                           size_t limit);
 
 }  // namespace agentese_concept_memory
 

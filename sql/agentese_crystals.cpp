@@ -14,8 +14,9 @@ std::vector<crystal_end> ends_of(const rows& x) {
   return out;
 }
 
-#define KGENTS_SQL_CRYSTAL_END \
-  "crystal_id, task_id, " KGENTS_SQL_TIME("expires_at") ", ceil(extract(epoch FROM expires_at - now()))::bigint"
+#define KGENTS_SQL_CRYSTAL_END             \
+  "crystal_id, task_id, " KGENTS_SQL_TIME( \
+      "expires_at") ", ceil(extract(epoch FROM expires_at - now()))::bigint"
 
 }  // namespace
 
@@ -37,8 +38,8 @@ query<std::string> create(tenant_id tenant, const crystal& what, int64_t ttl_sec
 
 query<std::optional<crystal>> get(tenant_id tenant, crystal_id id) {
   constexpr std::string_view text =
-      "SELECT crystal_id, agent, task_id, task_description, task_status, (progress * 1000000)::bigint, "
-      "window_turns::text, working_memory::text, summary, preserved_count, dropped_count, parent, "
+      "SELECT crystal_id, agent, task_id, task_description, task_status, "
+      "(progress * 1000000)::bigint, window_turns::text, working_memory::text, summary, preserved_count, dropped_count, parent, "
       "pinned, " KGENTS_SQL_TIME("created_at") ", " KGENTS_SQL_TIME("expires_at")
       " FROM kg.agentese_crystals WHERE crystal_id = $1 AND (pinned OR expires_at > now())";
   return {{.tenant = tenant, .statements = {{text, {value(id)}}}, .read_only = true},

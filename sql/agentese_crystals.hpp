@@ -53,8 +53,7 @@ namespace agentese_crystals {
 
 /// `created_at` and `expires_at` are not read: it expires `ttl_seconds` from now. Returns the
 /// latter.
-[[nodiscard]] query<std::string> create(tenant_id tenant, const crystal& what,
-                                        int64_t ttl_seconds);
+[[nodiscard]] query<std::string> create(tenant_id tenant, const crystal& what, int64_t ttl_seconds);
 
 /// None: there is none, or it has expired and is not pinned.
 [[nodiscard]] query<std::optional<crystal>> get(tenant_id tenant, crystal_id id);

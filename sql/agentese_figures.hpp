@@ -24,8 +24,8 @@ struct vital_signs {
   bool in_recovery = false;  ///< a standby: nothing can be written
   std::string synchronous_commit;
   std::string fsync;
-  int64_t last_seq = 0;     ///< of the tenant's event log
-  int64_t trimmed_seq = 0;  ///< what is no longer retained of it
+  int64_t last_seq = 0;      ///< of the tenant's event log
+  int64_t trimmed_seq = 0;   ///< what is no longer retained of it
   uint64_t invocations = 0;  ///< that the following is about: the newest 200 at most
   uint64_t errors = 0;
   uint64_t refusals = 0;

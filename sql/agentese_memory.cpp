@@ -24,8 +24,7 @@ query<std::optional<std::string>> get(tenant_id tenant, std::string_view key) {
 }
 
 query<std::vector<memory_row>> search(tenant_id tenant, std::string_view what, size_t limit) {
-  constexpr std::string_view text =
-      "SELECT id, value FROM kg.search_memories('self', $1, $2, $3)";
+  constexpr std::string_view text = "SELECT id, value FROM kg.search_memories('self', $1, $2, $3)";
   return {{.tenant = tenant,
            .statements = {{text, {pattern_of(what), std::string{what}, value(limit)}}},
            .read_only = true},
@@ -39,7 +38,8 @@ query<std::vector<memory_row>> search(tenant_id tenant, std::string_view what, s
 
 query<memory_keys> keys(tenant_id tenant, size_t limit) {
   constexpr std::string_view text =
-      "SELECT total.n, page.id FROM (SELECT count(*) AS n FROM kg.memories WHERE agent_id = 'self') "
+      "SELECT total.n, page.id FROM (SELECT count(*) AS n FROM kg.memories WHERE agent_id = "
+      "'self') "
       "total LEFT JOIN (SELECT id, updated_at FROM kg.memories WHERE agent_id = 'self' "
       "ORDER BY updated_at DESC, id LIMIT $1) page ON true ORDER BY page.updated_at DESC, page.id";
   return {{.tenant = tenant, .statements = {{text, {value(limit)}}}, .read_only = true},

@@ -21,7 +21,7 @@ struct new_memory {
   std::string key;
   std::string value;    ///< JSON text
   std::string content;  ///< what of it is searched
-  std::string subdirectory;
+  std::string subdirectory{};
   double relevance = 1.0;  ///< 0 to 1
   bool temporary = false;
 };

@@ -101,9 +101,8 @@ query<std::vector<checkpoint_row>> checkpoints(tenant_id tenant, std::string_vie
 
 query<std::optional<checkpoint_row>> checkpoint(tenant_id tenant, std::string_view subject,
                                                 uint64_t number) {
-  constexpr std::string_view text =
-      "SELECT number, label, content::text, " KGENTS_SQL_TIME("taken_at")
-      " FROM kg.agentese_checkpoints WHERE subject = $1 AND number = $2";
+  constexpr std::string_view text = "SELECT number, label, content::text, " KGENTS_SQL_TIME(
+      "taken_at") " FROM kg.agentese_checkpoints WHERE subject = $1 AND number = $2";
   return {{.tenant = tenant,
            .statements = {{text, {std::string{subject}, value(number)}}},
            .read_only = true},

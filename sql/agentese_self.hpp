@@ -42,7 +42,8 @@ namespace agentese_self {
 /// In place of all that `state` gives. `content`: an object of names and values.
 [[nodiscard]] query<nothing> replace_state(tenant_id tenant, std::string_view content);
 
-/// `subject` is `state` or `memory`. An empty label becomes `prefix` with the number. Only the newest `keep` stay.
+/// `subject` is `state` or `memory`. An empty label becomes `prefix` with the number. Only the
+/// newest `keep` stay.
 [[nodiscard]] query<checkpoint_row> add_checkpoint(tenant_id tenant, std::string_view subject,
                                                    std::string_view label, std::string_view prefix,
                                                    std::string_view content, size_t keep);

@@ -6,11 +6,11 @@ namespace kgents::sql::agentese_tokens {
 
 namespace {
 
-#define KGENTS_SQL_PENDING                                                              \
-  "resolved_at IS NULL AND cancelled_at IS NULL AND voided_at IS NULL "                 \
+#define KGENTS_SQL_PENDING                                              \
+  "resolved_at IS NULL AND cancelled_at IS NULL AND voided_at IS NULL " \
   "AND (deadline IS NULL OR deadline > now())"
 
-#define KGENTS_SQL_DECISION                                                             \
+#define KGENTS_SQL_DECISION \
   "token_id, reason, prompt, options::text, severity, " KGENTS_SQL_TIME("deadline")     \
   ", escalation, asked_by, human_input::text, " KGENTS_SQL_TIME("created_at") ", "      \
   KGENTS_SQL_TIME("resolved_at") ", " KGENTS_SQL_TIME("cancelled_at") ", "              \
@@ -72,8 +72,9 @@ query<std::optional<decision>> get(tenant_id tenant, decision_id id) {
 
 query<std::vector<decision>> list(tenant_id tenant, bool only_pending, size_t limit) {
   constexpr std::string_view text =
-      "SELECT " KGENTS_SQL_DECISION " FROM kg.agentese_tokens WHERE NOT $1::boolean OR ("
-      KGENTS_SQL_PENDING ") ORDER BY created_at, token_id LIMIT $2";
+      "SELECT " KGENTS_SQL_DECISION
+      " FROM kg.agentese_tokens WHERE NOT $1::boolean OR (" KGENTS_SQL_PENDING
+      ") ORDER BY created_at, token_id LIMIT $2";
   return {{.tenant = tenant,
            .statements = {{text, {only_pending ? "t" : "f", value(limit)}}},
            .read_only = true},
@@ -105,8 +106,7 @@ query<std::vector<decision_id>> void_expired(tenant_id tenant, size_t limit) {
       "UPDATE kg.agentese_tokens SET voided_at = deadline WHERE token_id IN (SELECT token_id FROM "
       "kg.agentese_tokens WHERE resolved_at IS NULL AND cancelled_at IS NULL AND voided_at IS NULL "
       "AND deadline <= now() ORDER BY deadline LIMIT $1) RETURNING token_id";
-  return {{.tenant = tenant, .statements = {{text, {value(limit)}}}},
-          [](std::vector<rows>& all) {
+  return {{.tenant = tenant, .statements = {{text, {value(limit)}}}}, [](std::vector<rows>& all) {
             std::vector<decision_id> out;
             for (int row = 0; row < all[0].size(); ++row)
               out.push_back(id_at<decision_id>(all[0], row, 0));
