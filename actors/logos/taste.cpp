@@ -139,7 +139,8 @@ double utility_of(const critique_request& ask) {
     size_t found = 0;
     for (const auto& x : wanted)
       found += text.find(x) != std::string::npos ? 1 : 0;
-    return std::min(1.0, 0.3 + 0.7 * static_cast<double>(found) / static_cast<double>(wanted.size()));
+    const auto share = static_cast<double>(found) / static_cast<double>(wanted.size());
+    return std::min(1.0, 0.3 + 0.7 * share);
   }
   const auto by_size = [](size_t n) {
     return n == 0 ? 0.2 : std::min(1.0, 0.5 + 0.05 * static_cast<double>(n));
@@ -180,8 +181,9 @@ std::string_view to_string(verdict x) noexcept {
 }
 
 verdict judge(double novelty, thresholds by) noexcept {
-  return novelty < by.low ? verdict::boring
-                          : novelty > by.high ? verdict::chaotic : verdict::interesting;
+  return novelty < by.low    ? verdict::boring
+         : novelty > by.high ? verdict::chaotic
+                             : verdict::interesting;
 }
 
 double structural_surprise(const json::value& output, const json::value* prior) {
@@ -219,8 +221,8 @@ critique criticise(const critique_request& ask) {
   out.novelty = novelty_of(ask);
   out.utility = utility_of(ask);
   out.surprise = structural_surprise(*ask.artifact, ask.expected);
-  out.overall = ask.by.novelty * out.novelty + ask.by.utility * out.utility +
-                ask.by.surprise * out.surprise;
+  out.overall =
+      ask.by.novelty * out.novelty + ask.by.utility * out.utility + ask.by.surprise * out.surprise;
   out.reasoning.append("Novelty is ")
       .append(in_words(out.novelty))
       .append(ask.prior_work != nullptr ? " against the prior work" : " by length and vocabulary")
@@ -245,8 +247,9 @@ json::object to_json(const critique& x) {
   json::array suggestions;
   for (const auto& text : x.suggestions)
     suggestions.emplace_back(text);
-  return {{"novelty", x.novelty},     {"utility", x.utility},     {"surprise", x.surprise},
-          {"overall", x.overall},     {"reasoning", x.reasoning}, {"suggestions", std::move(suggestions)}};
+  return {{"novelty", x.novelty},     {"utility", x.utility},
+          {"surprise", x.surprise},   {"overall", x.overall},
+          {"reasoning", x.reasoning}, {"suggestions", std::move(suggestions)}};
 }
 
 }  // namespace kgents::actors::taste

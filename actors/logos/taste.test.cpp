@@ -29,7 +29,7 @@ critique of(std::string_view artifact, std::string_view purpose = "", const char
 
 }  // namespace
 
-CAF_TEST(the score is highest half-way between the known and noise) {
+CAF_TEST(the score is highest half - way between the known and noise) {
   CAF_CHECK_EQUAL(wundt(0), 0.0);
   CAF_CHECK_EQUAL(wundt(0.5), 1.0);
   CAF_CHECK_EQUAL(wundt(1), 0.0);

@@ -116,13 +116,15 @@ constexpr aspect_spec aspects[] = {
      .help = "Removes an alias, a standard one too.",
      .args = name_args,
      .returns = "{name: string, status: string}",
-     .effects = "deletes:aliases"},
+     .effects = "deletes:aliases",
+     .example = R"({"name":"boat"})"},
     {.name = "expand",
      .run = expand,
      .help = "What a name stands for.",
      .args = name_args,
      .returns = "{name: string, target: string | null}",
      .effects = "reads:aliases",
+     .example = R"({"name":"me"})",
      .idempotent = true,
      .internal = true},
 };
@@ -130,10 +132,11 @@ constexpr aspect_spec aspects[] = {
 }  // namespace
 
 void register_aliases(registry& to) {
-  static constexpr node_spec spec{.path = "self.aliases",
-                                  .description = "Names that stand for a node at the head of a path.",
-                                  .aspects = aspects,
-                                  .common = "*"};
+  static constexpr node_spec spec{
+      .path = "self.aliases",
+      .description = "Names that stand for a node at the head of a path.",
+      .aspects = aspects,
+      .common = "*"};
   to.add(spec);
 }
 

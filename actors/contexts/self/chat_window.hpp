@@ -17,8 +17,8 @@ constexpr size_t summary_bytes = 4'000;
 /// Where the window begins: of the lines, oldest first, those from there on fit together with
 /// `reserved` tokens. It begins with a turn, never in the middle of one.
 struct window {
-  size_t first = 0;     ///< index of the first line inside
-  uint64_t tokens = 0;  ///< of the lines inside, estimated
+  size_t first = 0;        ///< index of the first line inside
+  uint64_t tokens = 0;     ///< of the lines inside, estimated
   uint64_t left_upto = 0;  ///< turns up to this one are outside; 0: none
 };
 [[nodiscard]] window window_of(std::span<const sql::chat_line> lines, uint64_t reserved);

@@ -37,9 +37,9 @@ bool is_text(const json::object& x, std::string_view name, std::string_view text
 
 bool asks_to_stay(const json::value& turn) {
   const auto* x = turn.if_object();
-  return x != nullptr && (is_true(*x, "preserve") || is_true(*x, "pinned") ||
-                          is_text(*x, "role", "system") ||
-                          is_text(*x, "resource_class", "preserved"));
+  return x != nullptr &&
+         (is_true(*x, "preserve") || is_true(*x, "pinned") || is_text(*x, "role", "system") ||
+          is_text(*x, "resource_class", "preserved"));
 }
 
 std::string said_in(const json::value& turn) {

@@ -22,9 +22,7 @@ struct stance {
   json::object expectations;
 };
 
-std::string name_of(const aspect_call& c) {
-  return "judgment/" + c.who().id.substr(0, 200);
-}
+std::string name_of(const aspect_call& c) { return "judgment/" + c.who().id.substr(0, 200); }
 
 task<stance> stance_of(aspect_call& c) {
   const auto stored = co_await self_store::load(c, name_of(c));
@@ -42,8 +40,7 @@ task<stance> stance_of(aspect_call& c) {
 }
 
 task<std::optional<agentese::error>> keep(aspect_call& c, const stance& x, json::object change) {
-  json::object value{
-      {"low", x.by.low}, {"high", x.by.high}, {"expectations", x.expectations}};
+  json::object value{{"low", x.by.low}, {"high", x.by.high}, {"expectations", x.expectations}};
   return self_store::save(c, name_of(c), std::move(value), std::move(change));
 }
 
@@ -204,10 +201,15 @@ task<outcome> curate(aspect_call& c) {
 constexpr size_t content_bytes = 256 * 1024;
 constexpr argument taste_args[] = {
     {.name = "content", .type = any, .required = true, .max_bytes = content_bytes},
-    {.name = "prior", .type = any, .meaning = "none: what is expected", .max_bytes = content_bytes}};
-constexpr argument surprise_args[] = {
-    {.name = "content", .type = any, .max_bytes = content_bytes},
-    {.name = "prior", .type = any, .meaning = "none: what is expected", .max_bytes = content_bytes}};
+    {.name = "prior",
+     .type = any,
+     .meaning = "none: what is expected",
+     .max_bytes = content_bytes}};
+constexpr argument surprise_args[] = {{.name = "content", .type = any, .max_bytes = content_bytes},
+                                      {.name = "prior",
+                                       .type = any,
+                                       .meaning = "none: what is expected",
+                                       .max_bytes = content_bytes}};
 constexpr argument expectation_args[] = {
     {.name = "clear", .type = boolean, .default_json = "false"},
     {.name = "set_key", .meaning = "`prior` is what results are compared with", .max_bytes = 200},
@@ -219,10 +221,14 @@ constexpr argument critique_args[] = {
     {.name = "artifact", .type = any, .max_bytes = content_bytes},
     {.name = "purpose", .max_bytes = 4'000},
     {.name = "prior_work", .type = any, .meaning = "one, or a list", .max_bytes = content_bytes},
-    {.name = "input", .type = any, .meaning = "of a composition: the artifact",
+    {.name = "input",
+     .type = any,
+     .meaning = "of a composition: the artifact",
      .max_bytes = content_bytes}};
 constexpr argument refine_args[] = {
-    {.name = "generator_path", .required = true, .meaning = "a path with its aspect",
+    {.name = "generator_path",
+     .required = true,
+     .meaning = "a path with its aspect",
      .max_bytes = 512},
     {.name = "purpose", .max_bytes = 4'000},
     {.name = "threshold", .type = number, .default_json = "0.7", .least = 0, .most = 1},
@@ -247,7 +253,8 @@ constexpr aspect_spec aspects[] = {
      .run = surprise,
      .help = "How far a content is from what came before.",
      .args = surprise_args,
-     .returns = "{surprise: number}"},
+     .returns = "{surprise: number}",
+     .example = R"({"content":"a sail of paper","prior":"a sail"})"},
     {.name = "expectations",
      .category = mutation,
      .run = expectations,
@@ -266,7 +273,8 @@ constexpr aspect_spec aspects[] = {
      .run = critique,
      .help = "Scores an artifact by novelty, utility and surprise.",
      .args = critique_args,
-     .returns = critique_shape},
+     .returns = critique_shape,
+     .example = R"({"artifact":"A sail of paper. It tears.","purpose":"sail"})"},
     {.name = "refine",
      .category = generation,
      .run = refine,
@@ -275,12 +283,14 @@ constexpr aspect_spec aspects[] = {
      .returns = "{artifact: any, final_critique: object, iterations: integer,"
                 " history_length: integer}",
      .effects = "calls:llm",
+     .example = R"({"generator_path":"self.forest.manifest","max_iterations":1})",
      .deadline = std::chrono::seconds{130}},
     {.name = "curate",
      .run = curate,
      .help = "How the result of a generation looks to who asked for it.",
      .args = curate_args,
      .returns = "{verdict: string, novelty: number}",
+     .example = R"({"path":"concept.boat.refine","result":"a boat"})",
      .internal = true},
 };
 

@@ -121,9 +121,8 @@ task<outcome> history(aspect_call& c) {
   const auto of = session_id::parse(c.text("session_id"));
   if (!of)
     co_return no_such_session(c);
-  auto query =
-      sql::messages::list(c.tenant(), *of, static_cast<uint32_t>(c.integer("limit")),
-                          static_cast<uint64_t>(c.integer("offset")));
+  auto query = sql::messages::list(c.tenant(), *of, static_cast<uint32_t>(c.integer("limit")),
+                                   static_cast<uint64_t>(c.integer("offset")));
   const auto page = co_await c.read(std::move(query));
   if (!page.session_exists)
     co_return no_such_session(c);
@@ -181,13 +180,15 @@ constexpr aspect_spec aspects[] = {
      .args = message_args,
      .returns = "{turn_id: string, message_id: string, session_id: string, status: string,"
                 " stream: string}",
-     .effects = "writes:session, calls:llm, charges:tokens 500"},
+     .effects = "writes:session, calls:llm, charges:tokens 500",
+     .example = R"({"session_id":"00000000-0000-0000-0000-000000000000","message":"hello"})"},
     {.name = "history",
      .run = history,
      .help = "What was said in a session, oldest first.",
      .args = history_args,
      .returns = "{messages: [object], total: integer, session_id: string}",
-     .effects = "reads:session"},
+     .effects = "reads:session",
+     .example = R"({"session_id":"00000000-0000-0000-0000-000000000000"})"},
 };
 
 }  // namespace

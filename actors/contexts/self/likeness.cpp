@@ -98,8 +98,8 @@ free_energy energy_of(std::string_view content, double relevance, double trace_i
   const auto words = words_in(content);
   const std::set<std::string_view> distinct{words.begin(), words.end()};
   free_energy out;
-  out.complexity_cost = std::min(
-      1.0, std::log1p(static_cast<double>(distinct.size())) / std::log1p(most_words));
+  out.complexity_cost =
+      std::min(1.0, std::log1p(static_cast<double>(distinct.size())) / std::log1p(most_words));
   out.accuracy_gain = relevance * (1.0 + std::min(1.0, trace_intensity));
   return out;
 }

@@ -11,11 +11,11 @@
 namespace kgents::actors::self_limits {
 
 inline constexpr uint64_t memories = 10'000;
-inline constexpr size_t memory_bytes = 64 * 1024;  ///< of one, as JSON; PostgreSQL's text index takes 1 MiB
+inline constexpr size_t memory_bytes = 64 * 1024;  ///< of one, as JSON; a tsvector takes 1 MiB
 inline constexpr size_t listed_keys = 20;          ///< recall without key and query
 inline constexpr size_t matches = 10;
-inline constexpr size_t checkpoint_keys = 1'000;   ///< shown of a checkpoint of memory
-inline constexpr size_t checkpoints = 100;         ///< of each subject; the oldest go
+inline constexpr size_t checkpoint_keys = 1'000;  ///< shown of a checkpoint of memory
+inline constexpr size_t checkpoints = 100;        ///< of each subject; the oldest go
 inline constexpr uint64_t crystals = 1'000;
 inline constexpr size_t window_bytes = 1024 * 1024;  ///< that may be given to crystallize
 inline constexpr size_t reaped_at_once = 500;

@@ -65,14 +65,13 @@ constexpr argument crystallize_args[] = {
      .least = 0.001,
      .most = 8'784},
     {.name = "parent_crystal_id", .max_bytes = 64}};
-constexpr argument resume_args[] = {
-    {.name = "crystal_id", .required = true, .max_bytes = 64},
-    {.name = "max_tokens",
-     .type = integer,
-     .default_json = "100000",
-     .meaning = "of the window that comes back",
-     .least = 0,
-     .most = 10'000'000}};
+constexpr argument resume_args[] = {{.name = "crystal_id", .required = true, .max_bytes = 64},
+                                    {.name = "max_tokens",
+                                     .type = integer,
+                                     .default_json = "100000",
+                                     .meaning = "of the window that comes back",
+                                     .least = 0,
+                                     .most = 10'000'000}};
 constexpr argument cherish_args[] = {
     {.name = "crystal_id", .required = true, .max_bytes = 64},
     {.name = "uncherish", .type = boolean, .default_json = "false"}};
@@ -81,13 +80,12 @@ constexpr argument expiring_args[] = {{.name = "threshold",
                                        .meaning = "90s, 30m, 1h, 2d",
                                        .max_bytes = 32}};
 
-constexpr argument store_args[] = {
-    {.name = "concept_id", .required = true, .max_bytes = 200},
-    {.name = "content", .required = true, .max_bytes = 64 * 1024},
-    {.name = "embedding",
-     .type = array,
-     .meaning = "of the content, by a model of the caller's",
-     .max_bytes = 128 * 1024}};
+constexpr argument store_args[] = {{.name = "concept_id", .required = true, .max_bytes = 200},
+                                   {.name = "content", .required = true, .max_bytes = 64 * 1024},
+                                   {.name = "embedding",
+                                    .type = array,
+                                    .meaning = "of the content, by a model of the caller's",
+                                    .max_bytes = 128 * 1024}};
 constexpr argument retrieve_args[] = {
     {.name = "cue",
      .type = any,
@@ -111,7 +109,10 @@ constexpr argument deposit_args[] = {
 constexpr argument sense_args[] = {
     {.name = "position", .meaning = "what concepts are called, in part", .max_bytes = 200}};
 constexpr argument play_args[] = {
-    {.name = "game", .required = true, .meaning = "recall, consolidate or dialogue", .max_bytes = 64},
+    {.name = "game",
+     .required = true,
+     .meaning = "recall, consolidate or dialogue",
+     .max_bytes = 64},
     {.name = "position", .required = true, .max_bytes = 64},
     {.name = "direction", .meaning = "none: which there are", .max_bytes = 64}};
 constexpr argument evaluate_args[] = {
@@ -123,7 +124,8 @@ constexpr argument inference_args[] = {
     {.name = "content", .max_bytes = 64 * 1024},
     {.name = "relevance", .type = number, .least = 0, .most = 1}};
 
-constexpr std::string_view rescaled = "{status: string, concept_id: string, new_resolution: number}";
+constexpr std::string_view rescaled =
+    "{status: string, concept_id: string, new_resolution: number}";
 
 constexpr aspect_spec aspects[] = {
     {.name = "consolidate",
@@ -160,6 +162,7 @@ constexpr aspect_spec aspects[] = {
      .args = forget_args,
      .returns = "{forgotten: string, status: string} | {status: 'not found', key: string}",
      .effects = "deletes:memory",
+     .example = R"({"key":"notes/boat"})",
      .idempotent = true},
     {.name = "crystallize",
      .category = generation,
@@ -169,14 +172,17 @@ constexpr aspect_spec aspects[] = {
      .returns = "{status: string, crystal_id: string, agent: string, preserved_count: integer,"
                 " dropped_count: integer, summary_length: integer, expires_at: string,"
                 " pinned: boolean}",
-     .effects = "writes:memory"},
+     .effects = "writes:memory",
+     .example = R"({"context_window":["We bought a sail.","It fits."],)"
+                R"("task_id":"refit","task_description":"Refit the boat"})"},
     {.name = "resume",
      .run = resume,
      .help = "Takes up a working context that was put aside.",
      .args = resume_args,
      .returns = "{status: string, crystal_id: string, window: array, working_memory: object,"
                 " summary: string, tokens: integer, truncated: boolean, pinned: boolean}",
-     .effects = "reads:memory"},
+     .effects = "reads:memory",
+     .example = R"({"crystal_id":"00000000-0000-0000-0000-000000000000"})"},
     {.name = "cherish",
      .category = mutation,
      .run = cherish,
@@ -184,6 +190,7 @@ constexpr aspect_spec aspects[] = {
      .args = cherish_args,
      .returns = "{status: string, crystal_id: string, pinned: boolean}",
      .effects = "writes:memory",
+     .example = R"({"crystal_id":"00000000-0000-0000-0000-000000000000"})",
      .idempotent = true},
     {.name = "engram",
      .category = mutation,
@@ -201,6 +208,7 @@ constexpr aspect_spec aspects[] = {
      .args = store_args,
      .returns = "{status: string, concept_id: string, resolution: number}",
      .effects = "writes:memory",
+     .example = R"({"concept_id":"sailing","content":"Sailing boats need steady wind."})",
      .idempotent = true},
     {.name = "retrieve",
      .run = retrieve,
@@ -208,7 +216,8 @@ constexpr aspect_spec aspects[] = {
      .args = retrieve_args,
      .returns = "{matches: [{concept_id: string, similarity: number, resolution: number}],"
                 " count: integer}",
-     .effects = "reads:memory"},
+     .effects = "reads:memory",
+     .example = R"({"cue":"wind for a sailing boat","threshold":0.2})"},
     {.name = "compress",
      .category = mutation,
      .run = compress,
@@ -222,21 +231,24 @@ constexpr aspect_spec aspects[] = {
      .help = "Raises the resolution of a stored content.",
      .args = promote_args,
      .returns = rescaled,
-     .effects = "writes:memory"},
+     .effects = "writes:memory",
+     .example = R"({"concept_id":"sailing"})"},
     {.name = "demote",
      .category = mutation,
      .run = demote,
      .help = "Lowers the resolution of a stored content.",
      .args = demote_args,
      .returns = rescaled,
-     .effects = "writes:memory"},
+     .effects = "writes:memory",
+     .example = R"({"concept_id":"sailing"})"},
     {.name = "deposit",
      .category = mutation,
      .run = deposit,
      .help = "Leaves a trace at a concept; it loses a tenth each hour.",
      .args = deposit_args,
      .returns = "{status: string, trace_id: string, concept: string, intensity: number}",
-     .effects = "writes:memory"},
+     .effects = "writes:memory",
+     .example = R"({"concept":"sailing"})"},
     {.name = "sense",
      .run = sense,
      .help = "Where the traces are strongest.",
@@ -260,6 +272,7 @@ constexpr aspect_spec aspects[] = {
      .returns = "{concept_id: string, free_energy: number, complexity_cost: number,"
                 " accuracy_gain: number, retain: boolean, action: string}",
      .effects = "reads:memory",
+     .example = R"({"concept_id":"sailing","content":"Sailing boats need steady wind."})",
      .idempotent = true},
     {.name = "inference_consolidate",
      .category = mutation,

@@ -22,10 +22,10 @@ agentese::error no_such_concept(const aspect_call& c, std::string_view id) {
 }
 
 agentese::error bad_vector(const aspect_call& c, std::string_view argument) {
-  return agentese::errors::invalid_argument(
-      c.full_path(), argument,
-      std::string{argument} + " must be a list of 1 to " + std::to_string(most_dimensions) +
-          " finite numbers, not all 0");
+  return agentese::errors::invalid_argument(c.full_path(), argument,
+                                            std::string{argument} + " must be a list of 1 to " +
+                                                std::to_string(most_dimensions) +
+                                                " finite numbers, not all 0");
 }
 
 json::array texts(const std::vector<std::string_view>& all) {
@@ -47,8 +47,7 @@ task<outcome> rescale(aspect_call& c, std::string_view status) {
   }
   if (!resolution)
     co_return no_such_concept(c, id);
-  co_return json::object{
-      {"status", status}, {"concept_id", id}, {"new_resolution", *resolution}};
+  co_return json::object{{"status", status}, {"concept_id", id}, {"new_resolution", *resolution}};
 }
 
 json::object shown(std::string_view id, const free_energy& x) {
@@ -189,8 +188,7 @@ task<outcome> evaluate(aspect_call& c) {
   if (!stored && !c.has("content"))
     co_return no_such_concept(c, id);
   const auto content = c.has("content") ? c.text("content") : stored->content;
-  const auto energy =
-      energy_of(content, c.number("relevance"), stored ? stored->intensity : 0.0);
+  const auto energy = energy_of(content, c.number("relevance"), stored ? stored->intensity : 0.0);
   auto out = shown(id, energy);
   out["thresholds"] = {{"promote", promote_at}, {"demote", demote_at}};
   co_return out;

@@ -65,14 +65,10 @@ task<outcome> crystallize_window(aspect_call& c) {
   auto query = sql::agentese_crystals::create(c.tenant(), x, ttl);
   json::object change{{"crystallized", x.id.text()}, {"task_id", x.task_id}};
   const auto expires_at = co_await c.write(std::move(query), std::move(change));
-  co_return json::object{{"status", "crystallized"},
-                         {"crystal_id", x.id.text()},
-                         {"agent", x.agent},
-                         {"preserved_count", x.preserved},
-                         {"dropped_count", x.dropped},
-                         {"summary_length", x.summary.size()},
-                         {"expires_at", expires_at},
-                         {"pinned", false}};
+  co_return json::object{{"status", "crystallized"},   {"crystal_id", x.id.text()},
+                         {"agent", x.agent},           {"preserved_count", x.preserved},
+                         {"dropped_count", x.dropped}, {"summary_length", x.summary.size()},
+                         {"expires_at", expires_at},   {"pinned", false}};
 }
 
 task<outcome> resume(aspect_call& c) {
@@ -156,9 +152,8 @@ task<outcome> expiring_soon(aspect_call& c) {
     expiring.emplace_back(std::move(one));
   }
   const auto count = expiring.size();
-  co_return json::object{{"threshold_seconds", span->count()},
-                         {"expiring", std::move(expiring)},
-                         {"count", count}};
+  co_return json::object{
+      {"threshold_seconds", span->count()}, {"expiring", std::move(expiring)}, {"count", count}};
 }
 
 }  // namespace kgents::actors::self_memory

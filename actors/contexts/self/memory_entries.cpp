@@ -87,9 +87,9 @@ task<outcome> checkpoint(aspect_call& c) {
   auto look = sql::agentese_memory::keys(c.tenant(), self_limits::checkpoint_keys);
   const auto now = co_await c.read(std::move(look));
   const json::object content{{"keys", texts(now.keys)}, {"count", now.total}};
-  auto query = sql::agentese_self::add_checkpoint(c.tenant(), "memory", c.text("label"),
-                                                  "checkpoint_", json::serialize(content),
-                                                  self_limits::checkpoints);
+  auto query =
+      sql::agentese_self::add_checkpoint(c.tenant(), "memory", c.text("label"), "checkpoint_",
+                                         json::serialize(content), self_limits::checkpoints);
   json::object change{{"memory_count", now.total}};
   const auto made = co_await c.write(std::move(query), std::move(change));
   co_return json::object{{"timestamp", made.taken_at},

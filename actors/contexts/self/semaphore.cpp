@@ -20,9 +20,8 @@ namespace {
 using enum aspect_category;
 using enum argument_type;
 
-constexpr std::string_view reasons[] = {"approval_needed",   "context_required",
-                                        "sensitive_action",  "ambiguous_choice",
-                                        "resource_decision", "error_recovery"};
+constexpr std::string_view reasons[] = {"approval_needed",  "context_required",  "sensitive_action",
+                                        "ambiguous_choice", "resource_decision", "error_recovery"};
 
 json::value or_null(const std::optional<std::string>& x) {
   return x ? json::value(*x) : json::value{};
@@ -53,9 +52,9 @@ json::object shown(const sql::decision& x) {
 }
 
 json::object summary(const sql::decision& x) {
-  return {{"token_id", x.id.text()},      {"reason", x.reason},
-          {"prompt", x.prompt},           {"severity", x.severity},
-          {"created_at", x.created_at},   {"deadline", or_null(x.deadline)}};
+  return {{"token_id", x.id.text()},    {"reason", x.reason},
+          {"prompt", x.prompt},         {"severity", x.severity},
+          {"created_at", x.created_at}, {"deadline", or_null(x.deadline)}};
 }
 
 agentese::error no_such_token(const aspect_call& c, std::string_view id) {
@@ -68,7 +67,8 @@ agentese::error not_pending(const aspect_call& c, const sql::decision& x) {
   agentese::error out;
   out.category = agentese::category::conflict;
   out.code = "TOKEN_NOT_PENDING";
-  out.message = "Token " + x.id.text() + " is not pending (status: " + std::string{x.status()} + ")";
+  out.message =
+      "Token " + x.id.text() + " is not pending (status: " + std::string{x.status()} + ")";
   out.suggested_action = "only pending tokens change";
   out.path = c.full_path();
   return out;
@@ -200,10 +200,7 @@ constexpr argument yield_args[] = {
      .max_bytes = 100},
     {.name = "prompt", .required = true, .meaning = "what is to be decided", .max_bytes = 4'000},
     {.name = "options", .type = array, .meaning = "to choose from", .max_bytes = 16 * 1024},
-    {.name = "severity",
-     .default_json = "\"info\"",
-     .one_of = severities,
-     .max_bytes = 16},
+    {.name = "severity", .default_json = "\"info\"", .one_of = severities, .max_bytes = 16},
     {.name = "deadline", .meaning = "ISO 8601; it is void after that", .max_bytes = 64},
     {.name = "escalation", .meaning = "who decides when nobody does", .max_bytes = 500}};
 constexpr argument token_args[] = {{.name = "token_id", .required = true, .max_bytes = 64}};
@@ -238,7 +235,8 @@ constexpr aspect_spec aspects[] = {
      .help = "How far a decision is.",
      .args = token_args,
      .returns = settled_shape,
-     .effects = "reads:semaphore"},
+     .effects = "reads:semaphore",
+     .example = R"({"token_id":"unknown"})"},
     {.name = "list",
      .run = list,
      .help = "All tokens, oldest first.",
@@ -252,6 +250,7 @@ constexpr aspect_spec aspects[] = {
      .args = token_args,
      .returns = token_shape,
      .effects = "reads:semaphore",
+     .example = R"({"token_id":"unknown"})",
      .internal = true},
     {.name = "resolve",
      .category = mutation,
@@ -260,6 +259,7 @@ constexpr aspect_spec aspects[] = {
      .args = resolve_args,
      .returns = settled_shape,
      .effects = "writes:semaphore",
+     .example = R"({"token_id":"unknown","human_input":"yes"})",
      .internal = true},
     {.name = "cancel",
      .category = mutation,
@@ -268,6 +268,7 @@ constexpr aspect_spec aspects[] = {
      .args = token_args,
      .returns = settled_shape,
      .effects = "writes:semaphore",
+     .example = R"({"token_id":"unknown"})",
      .internal = true},
     {.name = "void_expired",
      .category = mutation,

@@ -18,9 +18,7 @@ namespace {
 using enum aspect_category;
 using enum argument_type;
 
-json::object invalid_mode(const std::string& name) {
-  return {{"error", "Invalid mode: " + name}};
-}
+json::object invalid_mode(const std::string& name) { return {{"error", "Invalid mode: " + name}}; }
 
 /// The first of these arguments that is a text. A composition hands over `input`.
 std::optional<std::string> first_text(const aspect_call& c,
@@ -142,8 +140,7 @@ task<outcome> governance(aspect_call& c) {
     found = text != nullptr ? persona::parse_verdict(text->text) : persona::verdict_of_failure();
   }
   if (c.services().audit)
-    c.services().audit(c.tenant(),
-                       persona::audit_of(ask, found, std::chrono::system_clock::now()));
+    c.services().audit(c.tenant(), persona::audit_of(ask, found, std::chrono::system_clock::now()));
   co_return persona::agentese_result(found);
 }
 
@@ -196,7 +193,9 @@ constexpr size_t message_bytes = 32 * 1024;
 constexpr argument dialogue_args[] = {
     {.name = "message", .meaning = "what is said", .max_bytes = message_bytes},
     {.name = "mode", .meaning = "reflect, advise, challenge or explore", .max_bytes = 64},
-    {.name = "input", .type = any, .meaning = "of a composition: the message",
+    {.name = "input",
+     .type = any,
+     .meaning = "of a composition: the message",
      .max_bytes = message_bytes}};
 constexpr argument fixed_mode_args[] = {
     {.name = "message", .meaning = "what is said", .max_bytes = message_bytes},
@@ -205,7 +204,9 @@ constexpr argument fixed_mode_args[] = {
 constexpr argument topic_args[] = {
     {.name = "message", .meaning = "what is said", .max_bytes = message_bytes},
     {.name = "topic", .meaning = "the same as message", .max_bytes = message_bytes},
-    {.name = "input", .type = any, .meaning = "of a composition: the message",
+    {.name = "input",
+     .type = any,
+     .meaning = "of a composition: the message",
      .max_bytes = message_bytes}};
 constexpr argument governance_args[] = {
     {.name = "action", .meaning = "what is to be done", .max_bytes = message_bytes},
@@ -244,6 +245,7 @@ constexpr aspect_spec aspects[] = {
      .args = fixed_mode_args,
      .returns = reply_shape,
      .effects = asks_model,
+     .example = R"({"message":"I never change my mind."})",
      .streaming = true,
      .deadline = model_deadline},
     {.name = "reflect",
@@ -253,6 +255,7 @@ constexpr aspect_spec aspects[] = {
      .args = fixed_mode_args,
      .returns = reply_shape,
      .effects = asks_model,
+     .example = R"({"message":"I keep starting over."})",
      .streaming = true,
      .deadline = model_deadline},
     {.name = "why",
@@ -262,6 +265,7 @@ constexpr aspect_spec aspects[] = {
      .args = topic_args,
      .returns = reply_shape,
      .effects = asks_model,
+     .example = R"({"topic":"sailing alone"})",
      .streaming = true,
      .deadline = model_deadline},
     {.name = "tension",
@@ -271,6 +275,7 @@ constexpr aspect_spec aspects[] = {
      .args = topic_args,
      .returns = reply_shape,
      .effects = asks_model,
+     .example = R"({"topic":"speed and safety"})",
      .streaming = true,
      .deadline = model_deadline},
     {.name = "governance",
@@ -312,6 +317,7 @@ constexpr aspect_spec aspects[] = {
                 " budget_tier: string, turn: integer, entropy: number, window_tokens: integer,"
                 " memories_recalled: [string]} | {error: string}",
      .effects = "reads:memory, writes:soul, calls:llm, charges:tokens 500",
+     .example = R"({"message":"What did we say about boats?"})",
      .streaming = true,
      .deadline = model_deadline},
 };

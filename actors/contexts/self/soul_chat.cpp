@@ -82,8 +82,8 @@ task<outcome> chat(aspect_call& c) {
   surroundings around;
   around.single_turn = false;
   around.notes = notes_of(before.summary, memories);
-  const auto reserved = self_memory::estimated_tokens(message) +
-                        self_memory::estimated_tokens(around.notes);
+  const auto reserved =
+      self_memory::estimated_tokens(message) + self_memory::estimated_tokens(around.notes);
   const auto now = window_of(before.lines, reserved);
   for (size_t i = now.first; i < before.lines.size(); ++i)
     around.before.push_back({before.lines[i].role, before.lines[i].content});
@@ -105,12 +105,13 @@ task<outcome> chat(aspect_call& c) {
   sql::chat_turn turn;
   turn.user = message;
   turn.assistant = reply.response;
-  const auto after = window_of(before.lines, reserved + self_memory::estimated_tokens(reply.response));
+  const auto answer_tokens = self_memory::estimated_tokens(reply.response);
+  const auto after = window_of(before.lines, reserved + answer_tokens);
   turn.left_upto = after.left_upto;
   turn.summary = before.summary;
   if (after.first > 0) {
-    std::vector<sql::chat_line> leaving(before.lines.begin(),
-                                        before.lines.begin() + static_cast<std::ptrdiff_t>(after.first));
+    const auto end = before.lines.begin() + static_cast<std::ptrdiff_t>(after.first);
+    std::vector<sql::chat_line> leaving(before.lines.begin(), end);
     turn.summary = co_await summary_of(c, before.summary, std::move(leaving));
   }
   auto add = sql::agentese_chats::add(c.tenant(), who, turn);
@@ -118,8 +119,7 @@ task<outcome> chat(aspect_call& c) {
   const auto turns = co_await c.write(std::move(add), std::move(change));
   out["turn"] = turns;
   out["entropy"] = entropy_after(turns);
-  out["window_tokens"] = after.tokens + self_memory::estimated_tokens(message) +
-                         self_memory::estimated_tokens(reply.response);
+  out["window_tokens"] = after.tokens + self_memory::estimated_tokens(message) + answer_tokens;
   co_return out;
 }
 

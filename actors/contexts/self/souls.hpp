@@ -50,8 +50,8 @@ struct surroundings {
 
 /// One turn of dialogue: decides, asks the model where needed, counts. An error: the model failed.
 using said = std::variant<persona::dialogue_result, agentese::error>;
-[[nodiscard]] task<said> say(aspect_call& c, std::string message,
-                             std::optional<persona::mode> mode, surroundings around);
+[[nodiscard]] task<said> say(aspect_call& c, std::string message, std::optional<persona::mode> mode,
+                             surroundings around);
 
 /// `{response, mode, tokens_used, was_template, budget_tier, referenced_…}`.
 [[nodiscard]] boost::json::object shown(const persona::dialogue_result& x);

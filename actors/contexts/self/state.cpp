@@ -113,10 +113,10 @@ task<outcome> restore_state(aspect_call& c) {
   const auto index = c.integer("index");
   const auto n = static_cast<int64_t>(all.size());
   if (index >= n || index < -n)
-    co_return agentese::errors::invalid_argument(
-        c.full_path(), "index",
-        "index " + std::to_string(index) + " is out of range: there are " + std::to_string(n) +
-            " snapshots");
+    co_return agentese::errors::invalid_argument(c.full_path(), "index",
+                                                 "index " + std::to_string(index) +
+                                                     " is out of range: there are " +
+                                                     std::to_string(n) + " snapshots");
   const auto& wanted = all[static_cast<size_t>(index < 0 ? n + index : index)];
   auto read = sql::agentese_self::checkpoint(c.tenant(), "state", wanted.number);
   const auto found = co_await c.read(std::move(read));
@@ -133,7 +133,8 @@ task<outcome> reflect(aspect_call& c) {
   const auto& who = c.who();
   auto text = "I am " + who.id + ", seen as " + who.archetype + ", with ";
   text += all.empty() ? "no capabilities of my own yet."
-                      : std::to_string(all.size()) + (all.size() == 1 ? " capability: " : " capabilities: ");
+                      : std::to_string(all.size()) +
+                            (all.size() == 1 ? " capability: " : " capabilities: ");
   for (size_t i = 0; i < all.size() && i < 8; ++i)
     text.append(i == 0 ? "" : ", ").append(all[i].as_string());
   if (!all.empty())
@@ -173,6 +174,7 @@ constexpr aspect_spec capability_aspects[] = {
      .args = capability_args,
      .returns = "{acquired: string, total: integer}",
      .effects = "writes:capabilities",
+     .example = R"({"capability":"sailing"})",
      .idempotent = true},
     {.name = "release",
      .category = mutation,
@@ -180,7 +182,8 @@ constexpr aspect_spec capability_aspects[] = {
      .help = "Gives a capability up.",
      .args = capability_args,
      .returns = "{released: string, total: integer} | {error: string}",
-     .effects = "deletes:capabilities"},
+     .effects = "deletes:capabilities",
+     .example = R"({"capability":"sailing"})"},
 };
 
 constexpr aspect_spec state_aspects[] = {

@@ -38,8 +38,8 @@ json::object process_figures() {
     std::string field;
     for (int i = 3; i <= 22; ++i)
       rest >> field;
-    const auto started = std::strtod(field.c_str(), nullptr) /
-                         static_cast<double>(::sysconf(_SC_CLK_TCK));
+    const auto started =
+        std::strtod(field.c_str(), nullptr) / static_cast<double>(::sysconf(_SC_CLK_TCK));
     out["uptime_seconds"] = static_cast<int64_t>(std::max(0.0, machine_seconds - started));
   }
   return out;
@@ -66,7 +66,9 @@ double share_of(uint64_t part, uint64_t whole) {
 
 json::object durability_of(const sql::vital_signs& x) {
   const bool durable = !x.in_recovery && x.synchronous_commit != "off" && x.fsync == "on";
-  return {{"status", x.in_recovery ? "unavailable" : durable ? "healthy" : "degraded"},
+  return {{"status", x.in_recovery ? "unavailable"
+                     : durable     ? "healthy"
+                                   : "degraded"},
           {"synchronous_commit", x.synchronous_commit},
           {"fsync", x.fsync},
           {"in_recovery", x.in_recovery}};
@@ -74,7 +76,9 @@ json::object durability_of(const sql::vital_signs& x) {
 
 json::object resonance_of(const sql::vital_signs& x) {
   const auto failed = share_of(x.errors, x.invocations);
-  return {{"status", x.invocations == 0 ? "idle" : failed > 0.5 ? "dissonant" : "resonant"},
+  return {{"status", x.invocations == 0 ? "idle"
+                     : failed > 0.5     ? "dissonant"
+                                        : "resonant"},
           {"invocations", x.invocations},
           {"errors", x.errors},
           {"refusals", x.refusals},
@@ -141,12 +145,9 @@ task<outcome> reflex(aspect_call& c) {
 }
 
 json::object counts_of(const sql::tenant_counts& x) {
-  return {{"memories", x.memories},
-          {"crystals", x.crystals},
-          {"concepts", x.concepts},
-          {"pending_decisions", x.pending_decisions},
-          {"sessions", x.sessions},
-          {"defined_nodes", x.defined_nodes}};
+  return {{"memories", x.memories}, {"crystals", x.crystals},
+          {"concepts", x.concepts}, {"pending_decisions", x.pending_decisions},
+          {"sessions", x.sessions}, {"defined_nodes", x.defined_nodes}};
 }
 
 task<outcome> forest(aspect_call& c) {
