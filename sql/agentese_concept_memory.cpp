@@ -29,13 +29,13 @@ double number_at(const rows& x, int row, int column) noexcept {
 }
 
 concept_memory concept_at(const rows& x, int row) {
-  return {string_at(x, row, 0), string_at(x, row, 1), number_at(x, row, 2), number_at(x, row, 3),
-          number_at(x, row, 4)};
+  return {string_at(x, row, 0), count_at<uint32_t>(x, row, 1), number_at(x, row, 2),
+          number_at(x, row, 3), number_at(x, row, 4)};
 }
 
 // Rows of the caller's tenant only: row-level security holds inside as well.
 #define KGENTS_SQL_CONCEPT                                                          \
-  "SELECT c.concept_id, c.content, c.resolution, c.relevance, coalesce((SELECT "    \
+  "SELECT c.concept_id, c.words, c.resolution, c.relevance, coalesce((SELECT "      \
   "sum(kg.faded_intensity(t.intensity, t.deposited_at)) FROM kg.agentese_traces t " \
   "WHERE t.concept = c.concept_id), 0) FROM kg.agentese_concept_memories c "
 
@@ -51,19 +51,21 @@ query<stored_count> room(tenant_id tenant, std::string_view id) {
           }};
 }
 
-query<double> put(tenant_id tenant, std::string_view id, std::string_view content,
+query<double> put(tenant_id tenant, std::string_view id, std::string_view content, uint32_t words,
                   const std::vector<float>& text_vector,
                   const std::optional<std::vector<float>>& embedding) {
   constexpr std::string_view text =
       "INSERT INTO kg.agentese_concept_memories (tenant_id, concept_id, content, text_vector, "
-      "embedding) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, concept_id) DO UPDATE SET "
+      "embedding, words) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, concept_id) DO "
+      "UPDATE SET "
       "content = excluded.content, text_vector = excluded.text_vector, "
-      "embedding = excluded.embedding, updated_at = now() RETURNING resolution";
+      "embedding = excluded.embedding, words = excluded.words, updated_at = now() RETURNING "
+      "resolution";
   return {
       {.tenant = tenant,
        .statements = {{text,
                        {value(tenant), std::string{id}, std::string{content}, array_of(text_vector),
-                        embedding ? param{array_of(*embedding)} : std::nullopt}}}},
+                        embedding ? param{array_of(*embedding)} : std::nullopt, value(words)}}}},
       [](std::vector<rows>& all) { return number_at(all[0], 0, 0); }};
 }
 

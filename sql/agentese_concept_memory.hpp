@@ -11,9 +11,10 @@
 
 namespace kgents::sql {
 
+/// Without its content.
 struct concept_memory {
   std::string id;
-  std::string content;
+  uint32_t words = 0;  ///< distinct ones in the content
   double resolution = 1.0;
   double relevance = 0.5;
   double intensity = 0;  ///< of the traces that were left at the concept, as faded as they are now
@@ -56,7 +57,7 @@ struct stored_count {
 
 /// Adds or replaces; a replaced one keeps its resolution. Returns that.
 [[nodiscard]] query<double> put(tenant_id tenant, std::string_view id, std::string_view content,
-                                const std::vector<float>& text_vector,
+                                uint32_t words, const std::vector<float>& text_vector,
                                 const std::optional<std::vector<float>>& embedding);
 
 [[nodiscard]] query<std::optional<concept_memory>> get(tenant_id tenant, std::string_view id);

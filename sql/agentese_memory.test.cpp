@@ -161,8 +161,8 @@ CAF_TEST(contents are found by the cosine of their vectors) {
   const std::vector<float> east{1, 0};
   const std::vector<float> north{0, 1};
   const std::vector<float> north_east{0.70710678f, 0.70710678f};
-  CAF_CHECK_EQUAL(ask(concepts::put(a, "east", "e", east, std::nullopt)), 1.0);
-  CAF_CHECK_EQUAL(ask(concepts::put(a, "north", "n", north, std::optional{east})), 1.0);
+  CAF_CHECK_EQUAL(ask(concepts::put(a, "east", "e", 1, east, std::nullopt)), 1.0);
+  CAF_CHECK_EQUAL(ask(concepts::put(a, "north", "n", 1, north, std::optional{east})), 1.0);
   const auto by_text = ask(concepts::like(a, north_east, true, 0.5, 10));
   CAF_REQUIRE_EQUAL(by_text.size(), 2u);
   CAF_CHECK(near(by_text[0].similarity, 0.70710678));
@@ -179,8 +179,8 @@ CAF_TEST(contents are found by the cosine of their vectors) {
 
 CAF_TEST(resolutions are scaled within their bounds) {
   namespace concepts = agentese_concept_memory;
-  (void)ask(concepts::put(a, "x", "x", {1}, std::nullopt));
-  (void)ask(concepts::put(a, "y", "y", {1}, std::nullopt));
+  (void)ask(concepts::put(a, "x", "x", 1, {1}, std::nullopt));
+  (void)ask(concepts::put(a, "y", "y", 1, {1}, std::nullopt));
   CAF_CHECK(near(ask(concepts::rescale(a, "x", 1.2)).value_or(0), 1.2));
   CAF_CHECK(!ask(concepts::rescale(a, "z", 1.2)));
   const auto all = ask(concepts::rescale_all(a, 0.5));
@@ -189,7 +189,7 @@ CAF_TEST(resolutions are scaled within their bounds) {
   CAF_CHECK_EQUAL(ask(concepts::rescale_each(a, {"x", "odd \"name\""}, {100.0, 1.0})), 1u);
   CAF_CHECK_EQUAL(ask(concepts::get(a, "x"))->resolution, concepts::largest_resolution);
   // Stored again, it keeps its resolution.
-  CAF_CHECK_EQUAL(ask(concepts::put(a, "x", "new", {1}, std::nullopt)),
+  CAF_CHECK_EQUAL(ask(concepts::put(a, "x", "new", 1, {1}, std::nullopt)),
                   concepts::largest_resolution);
 }
 

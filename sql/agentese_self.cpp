@@ -25,11 +25,12 @@ query<std::optional<std::string>> get(tenant_id tenant, std::string_view name) {
 
 query<self_room> room(tenant_id tenant, std::string_view name) {
   constexpr std::string_view text =
-      "SELECT (SELECT count(*) FROM kg.agentese_self), "
-      "(SELECT value::text FROM kg.agentese_self WHERE name = $1)";
+      "SELECT count(*), coalesce(sum(octet_length(value::text)) FILTER (WHERE name <> $1), 0), "
+      "max(value::text) FILTER (WHERE name = $1) FROM kg.agentese_self";
   return {{.tenant = tenant, .statements = {{text, {std::string{name}}}}, .read_only = true},
           [](std::vector<rows>& all) {
-            return self_room{count_at<uint64_t>(all[0], 0, 0), all[0].optional_text(0, 1)};
+            return self_room{count_at<uint64_t>(all[0], 0, 0), count_at<uint64_t>(all[0], 0, 1),
+                             all[0].optional_text(0, 2)};
           }};
 }
 

@@ -17,6 +17,7 @@ using named_value = std::pair<std::string, std::string>;
 
 struct self_room {
   uint64_t count = 0;
+  uint64_t bytes = 0;                ///< of all the other values
   std::optional<std::string> value;  ///< what is there now
 };
 
@@ -32,7 +33,7 @@ struct checkpoint_row {
 namespace agentese_self {
 
 [[nodiscard]] query<std::optional<std::string>> get(tenant_id tenant, std::string_view name);
-/// The same, with how many names there are.
+/// The same, with how many names there are and how large what they hold.
 [[nodiscard]] query<self_room> room(tenant_id tenant, std::string_view name);
 [[nodiscard]] query<nothing> put(tenant_id tenant, std::string_view name, std::string_view value);
 

@@ -45,6 +45,9 @@ CAF_TEST(a name has the value that was put last and only for its tenant) {
   const auto room = ask(agentese_self::room(a, "y"));
   CAF_CHECK_EQUAL(room.count, 1u);
   CAF_CHECK(!room.value);
+  CAF_CHECK_EQUAL(room.bytes, 6u);
+  CAF_CHECK_EQUAL(ask(agentese_self::room(a, "x")).bytes, 0u);
+  CAF_CHECK_EQUAL(ask(agentese_self::room(a, "x")).value.value_or(""), "[1, 2]");
 }
 
 CAF_TEST(a checkpoint brings back what was there and leaves the users own alone) {

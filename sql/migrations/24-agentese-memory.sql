@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS kg.agentese_concept_memories (
   tenant_id   uuid NOT NULL REFERENCES kg.tenants (id) ON DELETE CASCADE,
   concept_id  text NOT NULL,
   content     text NOT NULL,
+  words       integer NOT NULL,  -- distinct ones in the content
   text_vector real[] NOT NULL,
   embedding   real[],
   resolution  double precision NOT NULL DEFAULT 1.0 CONSTRAINT valid_resolution CHECK (resolution > 0),
@@ -103,7 +104,7 @@ CREATE POLICY agentese_traces_tenant_isolation ON kg.agentese_traces FOR ALL TO 
 
 GRANT SELECT, INSERT, DELETE ON kg.agentese_crystals, kg.agentese_concept_memories, kg.agentese_traces TO kg_app;
 GRANT UPDATE (pinned) ON kg.agentese_crystals TO kg_app;
-GRANT UPDATE (content, text_vector, embedding, resolution, relevance, updated_at)
+GRANT UPDATE (content, words, text_vector, embedding, resolution, relevance, updated_at)
   ON kg.agentese_concept_memories TO kg_app;
 
 -- Of two vectors of length 1; null when they are not of the same space.

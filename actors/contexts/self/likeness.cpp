@@ -92,16 +92,19 @@ std::string_view free_energy::advice() const noexcept {
   return value() <= promote_at ? "promote" : value() >= demote_at ? "demote" : "retain";
 }
 
-free_energy energy_of(std::string_view content, double relevance, double trace_intensity) {
+free_energy energy_of(uint32_t distinct_words, double relevance, double trace_intensity) noexcept {
   // A content with this many distinct words costs as much as the most relevant one gives.
   constexpr double most_words = 4'000;
-  const auto words = words_in(content);
-  const std::set<std::string_view> distinct{words.begin(), words.end()};
   free_energy out;
   out.complexity_cost =
-      std::min(1.0, std::log1p(static_cast<double>(distinct.size())) / std::log1p(most_words));
+      std::min(1.0, std::log1p(static_cast<double>(distinct_words)) / std::log1p(most_words));
   out.accuracy_gain = relevance * (1.0 + std::min(1.0, trace_intensity));
   return out;
+}
+
+uint32_t distinct_words(std::string_view text) {
+  const auto words = words_in(text);
+  return static_cast<uint32_t>(std::set<std::string_view>{words.begin(), words.end()}.size());
 }
 
 }  // namespace kgents::actors::self_memory

@@ -35,7 +35,10 @@ constexpr double demote_at = 0.5;
 
 /// What a content costs (the logarithm of its distinct words) against what it gives: its relevance,
 /// and up to as much again for traces that were left at it.
-[[nodiscard]] free_energy energy_of(std::string_view content, double relevance,
-                                    double trace_intensity);
+[[nodiscard]] free_energy energy_of(uint32_t distinct_words, double relevance,
+                                    double trace_intensity) noexcept;
+
+/// In any case, without punctuation.
+[[nodiscard]] uint32_t distinct_words(std::string_view text);
 
 }  // namespace kgents::actors::self_memory

@@ -22,6 +22,8 @@ inline constexpr size_t reaped_at_once = 500;
 inline constexpr uint64_t concepts = 2'000;  ///< retrieve compares with each
 inline constexpr uint64_t traces = 10'000;
 inline constexpr uint64_t names = 10'000;  ///< in agentese_self
+inline constexpr uint64_t state_bytes =
+    1024 * 1024;  ///< of all their values: what a checkpoint holds
 inline constexpr size_t capabilities = 1'000;
 inline constexpr size_t expectations = 100;  ///< of one observer
 inline constexpr size_t expectation_bytes = 64 * 1024;

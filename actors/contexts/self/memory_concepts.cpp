@@ -75,7 +75,8 @@ task<outcome> store(aspect_call& c) {
   if (!room.exists && room.count >= self_limits::concepts)
     co_return self_limits::reached(c, "concepts", self_limits::concepts,
                                    "store under an id that exists");
-  auto query = concepts::put(c.tenant(), id, content, text_vector(content), embedding);
+  auto query = concepts::put(c.tenant(), id, content, distinct_words(content), text_vector(content),
+                             embedding);
   json::object change{{"stored", id}};
   const auto resolution = co_await c.write(std::move(query), std::move(change));
   co_return json::object{{"status", "stored"}, {"concept_id", id}, {"resolution", resolution}};
@@ -187,8 +188,8 @@ task<outcome> evaluate(aspect_call& c) {
   const auto stored = co_await c.read(std::move(query));
   if (!stored && !c.has("content"))
     co_return no_such_concept(c, id);
-  const auto content = c.has("content") ? c.text("content") : stored->content;
-  const auto energy = energy_of(content, c.number("relevance"), stored ? stored->intensity : 0.0);
+  const auto words = c.has("content") ? distinct_words(c.text("content")) : stored->words;
+  const auto energy = energy_of(words, c.number("relevance"), stored ? stored->intensity : 0.0);
   auto out = shown(id, energy);
   out["thresholds"] = {{"promote", promote_at}, {"demote", demote_at}};
   co_return out;
@@ -215,9 +216,10 @@ task<outcome> inference_consolidate(aspect_call& c) {
   uint64_t promoted = 0;
   double total = 0;
   for (const auto& x : all) {
-    const auto content = c.has("content") && !id.empty() ? c.text("content") : x.content;
+    const bool given = c.has("content") && !id.empty();
+    const auto words = given ? distinct_words(c.text("content")) : x.words;
     const auto relevance = c.has("relevance") ? c.number("relevance") : x.relevance;
-    const auto energy = energy_of(content, relevance, x.intensity);
+    const auto energy = energy_of(words, relevance, x.intensity);
     total += energy.value();
     if (energy.advice() == "retain")
       continue;

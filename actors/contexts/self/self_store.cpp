@@ -25,7 +25,11 @@ task<std::optional<agentese::error>> save(aspect_call& c, std::string name, json
   if (!room.value && room.count >= self_limits::names)
     co_return self_limits::reached(c, "names", self_limits::names,
                                    "use a name that exists already");
-  auto query = sql::agentese_self::put(c.tenant(), name, json::serialize(value));
+  const auto text = json::serialize(value);
+  if (room.bytes + text.size() > self_limits::state_bytes)
+    co_return self_limits::reached(c, "bytes of state", self_limits::state_bytes,
+                                   "expect less, or release capabilities");
+  auto query = sql::agentese_self::put(c.tenant(), name, text);
   co_await c.write(std::move(query), std::move(change));
   co_return std::nullopt;
 }

@@ -15,9 +15,11 @@ namespace json = boost::json;
 
 namespace {
 
-/// The process as the kernel sees it. Read from /proc, which answers from memory.
-json::object process_figures() {
-  json::object out{{"pid", ::getpid()}};
+/// The process as the kernel sees it, and what it tells of itself. /proc answers from memory.
+json::object process_figures(const aspect_call& c) {
+  json::object out;
+  if (c.services().vitals)
+    out = c.services().vitals();
   std::ifstream memory{"/proc/self/statm"};
   int64_t pages = 0;
   int64_t resident = 0;
@@ -104,7 +106,7 @@ task<outcome> triad(aspect_call& c) {
                          {"durability", std::move(durability)},
                          {"resonance", std::move(resonance)},
                          {"reflex", std::move(reflex)},
-                         {"process", process_figures()}};
+                         {"process", process_figures(c)}};
 }
 
 /// The tenant's event log: what subscriptions and traces are fed from.
@@ -122,15 +124,14 @@ task<outcome> resonance(aspect_call& c) {
   co_return resonance_of(x.signs);
 }
 
-/// Where calls leave the process: the model's breakers, where the process tells of them.
+/// Where calls leave the process.
 task<outcome> circuit(aspect_call& c) {
   const auto x = co_await measure(c);
   json::object out{{"status", x.signs.in_recovery ? "open" : "closed"},
                    {"model", c.has_model() ? "configured" : "embedded"},
                    {"database", x.signs.in_recovery ? "read_only" : "writable"}};
   if (c.services().vitals)
-    for (const auto& member : c.services().vitals())
-      out[member.key()] = member.value();
+    out["process"] = c.services().vitals();
   co_return out;
 }
 
