@@ -24,7 +24,10 @@ query<std::optional<std::string>> get(tenant_id tenant, std::string_view key) {
 }
 
 query<std::vector<memory_row>> search(tenant_id tenant, std::string_view what, size_t limit) {
-  constexpr std::string_view text = "SELECT id, value FROM kg.search_memories('self', $1, $2, $3)";
+  constexpr std::string_view text =
+      "SELECT m.id, coalesce(m.value, to_jsonb(m.content))::text FROM "
+      "kg.search_memories('self', $1, $2, $3) found JOIN kg.memories m ON m.id = found.id "
+      "ORDER BY found.place";
   return {{.tenant = tenant,
            .statements = {{text, {pattern_of(what), std::string{what}, value(limit)}}},
            .read_only = true},

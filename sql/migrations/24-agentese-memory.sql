@@ -124,26 +124,26 @@ GRANT EXECUTE ON FUNCTION kg.product_of_vectors(real[], real[]), kg.faded_intens
 GRANT CREATE ON SCHEMA kg TO kg_definer;
 SET LOCAL ROLE kg_definer;
 
--- Memories whose key or value has the pattern (of ILIKE) in it, newest first; where there is none, those that have the words
--- of the query, best first. Definer, since under row-level security PostgreSQL uses no index for operators that are not
--- leakproof, and neither ILIKE nor @@ is: the tenant is asked for here.
+-- The keys of memories that have the pattern (of ILIKE) in key or value, newest first; where there are none, of those that
+-- have the words of the query, best first. Definer, since under row-level security PostgreSQL uses no index for operators
+-- that are not leakproof, and neither ILIKE nor @@ is: the tenant is asked for here, and the values are read by who asks.
 CREATE OR REPLACE FUNCTION kg.search_memories(p_agent text, p_pattern text, p_query text, p_limit integer)
-  RETURNS TABLE (id text, value text)
+  RETURNS TABLE (id text, place bigint)
   LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
 #variable_conflict use_column
 DECLARE
   v_tenant uuid := kg.current_tenant_id();
 BEGIN
   RETURN QUERY
-  SELECT m.id, coalesce(m.value, to_jsonb(m.content))::text FROM kg.memories m
+  SELECT m.id, row_number() OVER (ORDER BY m.updated_at DESC, m.id) AS place FROM kg.memories m
    WHERE m.tenant_id = v_tenant AND m.agent_id = p_agent AND (m.id ILIKE p_pattern OR m.content ILIKE p_pattern)
-   ORDER BY m.updated_at DESC, m.id LIMIT p_limit;
+   ORDER BY place LIMIT p_limit;
   IF NOT FOUND THEN
     RETURN QUERY
-    SELECT m.id, coalesce(m.value, to_jsonb(m.content))::text
+    SELECT m.id, row_number() OVER (ORDER BY ts_rank(m.words, q) DESC, m.id) AS place
       FROM kg.memories m, websearch_to_tsquery('english'::regconfig, p_query) q
      WHERE m.tenant_id = v_tenant AND m.agent_id = p_agent AND m.words @@ q
-     ORDER BY ts_rank(m.words, q) DESC, m.id LIMIT p_limit;
+     ORDER BY place LIMIT p_limit;
   END IF;
 END $$;
 GRANT EXECUTE ON FUNCTION kg.search_memories(text, text, text, integer) TO kg_app;
