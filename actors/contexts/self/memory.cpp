@@ -125,7 +125,7 @@ constexpr argument inference_args[] = {
     {.name = "relevance", .type = number, .least = 0, .most = 1}};
 
 constexpr std::string_view rescaled =
-    "{status: string, concept_id: string, new_resolution: number}";
+    "{status: string, concept_id: string, new_resolution: number} | {error: string}";
 
 constexpr aspect_spec aspects[] = {
     {.name = "consolidate",
@@ -171,7 +171,7 @@ constexpr aspect_spec aspects[] = {
      .args = crystallize_args,
      .returns = "{status: string, crystal_id: string, agent: string, preserved_count: integer,"
                 " dropped_count: integer, summary_length: integer, expires_at: string,"
-                " pinned: boolean}",
+                " pinned: boolean} | {error: string}",
      .effects = "writes:memory",
      .example = R"({"context_window":["We bought a sail.","It fits."],)"
                 R"("task_id":"refit","task_description":"Refit the boat"})"},
@@ -180,7 +180,8 @@ constexpr aspect_spec aspects[] = {
      .help = "Takes up a working context that was put aside.",
      .args = resume_args,
      .returns = "{status: string, crystal_id: string, window: array, working_memory: object,"
-                " summary: string, tokens: integer, truncated: boolean, pinned: boolean}",
+                " summary: string, tokens: integer, truncated: boolean, pinned: boolean} | {error: "
+                "string}",
      .effects = "reads:memory",
      .example = R"({"crystal_id":"00000000-0000-0000-0000-000000000000"})"},
     {.name = "cherish",
@@ -188,7 +189,7 @@ constexpr aspect_spec aspects[] = {
      .run = cherish,
      .help = "Keeps a crystal from being reaped, or no longer.",
      .args = cherish_args,
-     .returns = "{status: string, crystal_id: string, pinned: boolean}",
+     .returns = "{status: string, crystal_id: string, pinned: boolean} | {error: string}",
      .effects = "writes:memory",
      .example = R"({"crystal_id":"00000000-0000-0000-0000-000000000000"})",
      .idempotent = true},
@@ -270,7 +271,7 @@ constexpr aspect_spec aspects[] = {
      .help = "Whether keeping a content is worth what it costs.",
      .args = evaluate_args,
      .returns = "{concept_id: string, free_energy: number, complexity_cost: number,"
-                " accuracy_gain: number, retain: boolean, action: string}",
+                " accuracy_gain: number, retain: boolean, action: string} | {error: string}",
      .effects = "reads:memory",
      .example = R"({"concept_id":"sailing","content":"Sailing boats need steady wind."})",
      .idempotent = true},
@@ -280,7 +281,7 @@ constexpr aspect_spec aspects[] = {
      .help = "Promotes and demotes what is stored by what each is worth.",
      .args = inference_args,
      .returns = "{status: string, evaluated: integer, promoted: integer, demoted: integer,"
-                " retained: integer, free_energy: number}",
+                " retained: integer, free_energy: number} | {error: string}",
      .effects = "reads:memory, writes:memory"},
     {.name = "reap",
      .category = mutation,

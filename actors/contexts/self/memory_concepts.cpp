@@ -15,10 +15,9 @@ namespace concepts = sql::agentese_concept_memory;
 
 namespace {
 
-agentese::error no_such_concept(const aspect_call& c, std::string_view id) {
-  return self_limits::not_found(c, "CONCEPT_NOT_FOUND",
-                                "Concept '" + std::string{id.substr(0, 64)} + "' is not stored",
-                                "store it first with self.memory.store");
+/// A result, as the node has it for what an argument names and is not there.
+json::object no_such_concept(std::string_view id) {
+  return {{"error", "concept not found: " + std::string{id.substr(0, 200)}}};
 }
 
 agentese::error bad_vector(const aspect_call& c, std::string_view argument) {
@@ -46,7 +45,7 @@ task<outcome> rescale(aspect_call& c, std::string_view status) {
     resolution = co_await c.write(std::move(query), std::move(change));
   }
   if (!resolution)
-    co_return no_such_concept(c, id);
+    co_return no_such_concept(id);
   co_return json::object{{"status", status}, {"concept_id", id}, {"new_resolution", *resolution}};
 }
 
@@ -187,7 +186,7 @@ task<outcome> evaluate(aspect_call& c) {
   auto query = concepts::get(c.tenant(), id);
   const auto stored = co_await c.read(std::move(query));
   if (!stored && !c.has("content"))
-    co_return no_such_concept(c, id);
+    co_return no_such_concept(id);
   const auto words = c.has("content") ? distinct_words(c.text("content")) : stored->words;
   const auto energy = energy_of(words, c.number("relevance"), stored ? stored->intensity : 0.0);
   auto out = shown(id, energy);
@@ -206,7 +205,7 @@ task<outcome> inference_consolidate(aspect_call& c) {
     auto query = concepts::get(c.tenant(), id);
     const auto one = co_await c.read(std::move(query));
     if (!one)
-      co_return no_such_concept(c, id);
+      co_return no_such_concept(id);
     all.push_back(*one);
   }
   constexpr double up = 1.2;

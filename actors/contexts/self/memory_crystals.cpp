@@ -15,10 +15,9 @@ namespace json = boost::json;
 
 namespace {
 
-agentese::error no_such_crystal(const aspect_call& c, std::string_view id) {
-  return self_limits::not_found(c, "CRYSTAL_NOT_FOUND",
-                                "Crystal '" + std::string{id.substr(0, 64)} + "' not found",
-                                "crystals expire unless they are cherished; crystallize again");
+/// A result, as the node has it for what an argument names and is not there.
+json::object no_such_crystal(std::string_view id) {
+  return {{"error", "crystal not found: " + std::string{id.substr(0, 64)}}};
 }
 
 json::object shown(const sql::crystal_end& x) {
@@ -37,11 +36,11 @@ task<outcome> crystallize_window(aspect_call& c) {
   if (c.has("parent_crystal_id")) {
     x.parent = crystal_id::parse(c.text("parent_crystal_id"));
     if (!x.parent)
-      co_return no_such_crystal(c, c.text("parent_crystal_id"));
+      co_return no_such_crystal(c.text("parent_crystal_id"));
     auto look = sql::agentese_crystals::get(c.tenant(), *x.parent);
     const auto parent = co_await c.read(std::move(look));
     if (!parent)
-      co_return no_such_crystal(c, x.parent->text());
+      co_return no_such_crystal(x.parent->text());
   }
   auto count = sql::agentese_crystals::count(c.tenant());
   const auto there = co_await c.read(std::move(count));
@@ -75,11 +74,11 @@ task<outcome> resume(aspect_call& c) {
   const auto text = c.text("crystal_id");
   const auto id = crystal_id::parse(text);
   if (!id)
-    co_return no_such_crystal(c, text);
+    co_return no_such_crystal(text);
   auto query = sql::agentese_crystals::get(c.tenant(), *id);
   const auto x = co_await c.read(std::move(query));
   if (!x)
-    co_return no_such_crystal(c, text);
+    co_return no_such_crystal(text);
   const auto preserved = json::parse(x->window);
   auto back = restore(preserved.as_array(), static_cast<uint64_t>(c.integer("max_tokens")));
   co_return json::object{{"status", "resumed"},
@@ -107,7 +106,7 @@ task<outcome> cherish(aspect_call& c) {
   const bool pinned = !c.flag("uncherish");
   const auto id = crystal_id::parse(text);
   if (!id)
-    co_return no_such_crystal(c, text);
+    co_return no_such_crystal(text);
   auto look = sql::agentese_crystals::get(c.tenant(), *id);
   const auto there = co_await c.read(std::move(look));
   bool done = false;
@@ -117,7 +116,7 @@ task<outcome> cherish(aspect_call& c) {
     done = co_await c.write(std::move(query), std::move(change));
   }
   if (!done)
-    co_return no_such_crystal(c, text);
+    co_return no_such_crystal(text);
   co_return json::object{{"status", pinned ? "cherished" : "uncherished"},
                          {"crystal_id", id->text()},
                          {"pinned", pinned}};

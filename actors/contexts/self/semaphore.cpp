@@ -57,21 +57,13 @@ json::object summary(const sql::decision& x) {
           {"created_at", x.created_at}, {"deadline", or_null(x.deadline)}};
 }
 
-agentese::error no_such_token(const aspect_call& c, std::string_view id) {
-  return self_limits::not_found(c, "TOKEN_NOT_FOUND",
-                                "Token '" + std::string{id.substr(0, 64)} + "' not found",
-                                "see self.semaphore.pending for the tokens that wait");
+// Results, as the nodes have them for what an argument names and cannot be had.
+json::object no_such_token(std::string_view id) {
+  return {{"error", "token not found: " + std::string{id.substr(0, 64)}}};
 }
-
-agentese::error not_pending(const aspect_call& c, const sql::decision& x) {
-  agentese::error out;
-  out.category = agentese::category::conflict;
-  out.code = "TOKEN_NOT_PENDING";
-  out.message =
-      "Token " + x.id.text() + " is not pending (status: " + std::string{x.status()} + ")";
-  out.suggested_action = "only pending tokens change";
-  out.path = c.full_path();
-  return out;
+json::object not_pending(const sql::decision& x) {
+  return {{"error",
+           "token " + x.id.text() + " is not pending (status: " + std::string{x.status()} + ")"}};
 }
 
 task<std::optional<sql::decision>> find(aspect_call& c, std::string text) {
@@ -131,7 +123,7 @@ task<outcome> yield(aspect_call& c) {
 task<outcome> status(aspect_call& c) {
   const auto found = co_await find(c, c.text("token_id"));
   if (!found)
-    co_return no_such_token(c, c.text("token_id"));
+    co_return no_such_token(c.text("token_id"));
   auto out = shown(*found);
   out["token_id"] = found->id.text();
   co_return out;
@@ -150,7 +142,7 @@ task<outcome> list(aspect_call& c) {
 task<outcome> inspect(aspect_call& c) {
   const auto found = co_await find(c, c.text("token_id"));
   if (!found)
-    co_return no_such_token(c, c.text("token_id"));
+    co_return no_such_token(c.text("token_id"));
   co_return shown(*found);
 }
 
@@ -158,18 +150,18 @@ task<outcome> inspect(aspect_call& c) {
 task<outcome> settle(aspect_call& c, std::string_view how, std::string human_input) {
   const auto before = co_await find(c, c.text("token_id"));
   if (!before)
-    co_return no_such_token(c, c.text("token_id"));
+    co_return no_such_token(c.text("token_id"));
   if (before->status() != "pending")
-    co_return not_pending(c, *before);
+    co_return not_pending(*before);
   auto query = how == "resolved" ? tokens::resolve(c.tenant(), before->id, human_input)
                                  : tokens::cancel(c.tenant(), before->id);
   json::object change{{"token_id", before->id.text()}, {"status", how}};
   const auto done = co_await c.write(std::move(query), std::move(change), "self.semaphore");
   const auto after = co_await find(c, before->id.text());
   if (!after)
-    co_return no_such_token(c, before->id.text());
+    co_return no_such_token(before->id.text());
   if (!done)  // somebody else was quicker
-    co_return not_pending(c, *after);
+    co_return not_pending(*after);
   auto out = shown(*after);
   out["token_id"] = after->id.text();
   co_return out;
@@ -212,8 +204,9 @@ constexpr argument resolve_args[] = {
 
 constexpr std::string_view token_shape =
     "{id: string, status: string, reason: string, prompt: string, options: array,"
-    " severity: string, created_at: string}";
-constexpr std::string_view settled_shape = "{id: string, token_id: string, status: string}";
+    " severity: string, created_at: string} | {error: string}";
+constexpr std::string_view settled_shape =
+    "{id: string, token_id: string, status: string} | {error: string}";
 
 constexpr aspect_spec aspects[] = {
     {.name = "pending",
