@@ -42,7 +42,8 @@ task<outcome> rescale(aspect_call& c, std::string_view status) {
   if (room.exists) {
     auto query = concepts::rescale(c.tenant(), id, c.number("factor"));
     json::object change{{"concept_id", id}};
-    resolution = co_await c.write(std::move(query), std::move(change));
+    const auto after = co_await c.write(std::move(query), std::move(change));
+    resolution = after;
   }
   if (!resolution)
     co_return no_such_concept(id);
@@ -200,7 +201,8 @@ task<outcome> inference_consolidate(aspect_call& c) {
   std::vector<sql::concept_memory> all;
   if (id.empty()) {
     auto query = concepts::list(c.tenant(), self_limits::concepts);
-    all = co_await c.read(std::move(query));
+    auto found = co_await c.read(std::move(query));
+    all = std::move(found);
   } else {
     auto query = concepts::get(c.tenant(), id);
     const auto one = co_await c.read(std::move(query));

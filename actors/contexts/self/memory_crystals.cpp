@@ -113,7 +113,8 @@ task<outcome> cherish(aspect_call& c) {
   if (there) {
     auto query = sql::agentese_crystals::pin(c.tenant(), *id, pinned);
     json::object change{{"crystal_id", id->text()}, {"pinned", pinned}};
-    done = co_await c.write(std::move(query), std::move(change));
+    const auto changed = co_await c.write(std::move(query), std::move(change));
+    done = changed;
   }
   if (!done)
     co_return no_such_crystal(text);

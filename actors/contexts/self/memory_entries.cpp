@@ -59,7 +59,8 @@ task<outcome> forget(aspect_call& c) {
   if (there) {
     auto query = sql::agentese_memory::remove(c.tenant(), key);
     json::object change{{"forgotten", key}};
-    removed = co_await c.write(std::move(query), std::move(change));
+    const auto gone = co_await c.write(std::move(query), std::move(change));
+    removed = gone;
   }
   if (!removed)
     co_return json::object{{"status", "not found"}, {"key", key}};
@@ -135,7 +136,8 @@ task<outcome> engram(aspect_call& c) {
   if (!room.of_another_agent) {
     auto query = sql::agentese_memory::put(c.tenant(), memory);
     json::object change{{"engrammed", memory.key}};
-    stored = co_await c.write(std::move(query), std::move(change));
+    const auto kept = co_await c.write(std::move(query), std::move(change));
+    stored = kept;
   }
   if (!stored)
     co_return agentese::errors::invalid_argument(

@@ -59,14 +59,16 @@ task<outcome> dialogue(aspect_call& c) {
     if (!mode)
       co_return invalid_mode(name);
   }
-  co_return co_await answer_to(c, std::move(*message), mode, {});
+  auto out = co_await answer_to(c, std::move(*message), mode, {});
+  co_return std::move(out);
 }
 
 task<outcome> in_mode(aspect_call& c, persona::mode mode) {
   auto message = first_text(c, {"message", "input", "challenge"});
   if (!message)
     co_return c.missing("message required");
-  co_return co_await answer_to(c, std::move(*message), mode, {});
+  auto out = co_await answer_to(c, std::move(*message), mode, {});
+  co_return std::move(out);
 }
 
 task<outcome> challenge(aspect_call& c) { return in_mode(c, persona::mode::challenge); }
@@ -77,7 +79,8 @@ task<outcome> why(aspect_call& c) {
   if (!message)
     co_return c.missing("message or topic required");
   json::object also{{"depth", "exploring purpose"}};
-  co_return co_await answer_to(c, std::move(*message), persona::mode::explore, std::move(also));
+  auto out = co_await answer_to(c, std::move(*message), persona::mode::explore, std::move(also));
+  co_return std::move(out);
 }
 
 task<outcome> tension(aspect_call& c) {
@@ -85,7 +88,8 @@ task<outcome> tension(aspect_call& c) {
   if (!message)
     co_return c.missing("message or topic required");
   json::object also{{"holding_space", true}};
-  co_return co_await answer_to(c, std::move(*message), persona::mode::challenge, std::move(also));
+  auto out = co_await answer_to(c, std::move(*message), persona::mode::challenge, std::move(also));
+  co_return std::move(out);
 }
 
 /// Danger first, whatever the budget; then the model, unless the budget is dormant; else keywords.

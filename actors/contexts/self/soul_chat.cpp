@@ -112,7 +112,8 @@ task<outcome> chat(aspect_call& c) {
   if (after.first > 0) {
     const auto end = before.lines.begin() + static_cast<std::ptrdiff_t>(after.first);
     std::vector<sql::chat_line> leaving(before.lines.begin(), end);
-    turn.summary = co_await summary_of(c, before.summary, std::move(leaving));
+    auto summary = co_await summary_of(c, before.summary, std::move(leaving));
+    turn.summary = std::move(summary);
   }
   auto add = sql::agentese_chats::add(c.tenant(), who, turn);
   json::object change{{"chat", who}};

@@ -56,7 +56,8 @@ task<measured> measure(aspect_call& c) {
   const auto began = std::chrono::steady_clock::now();
   auto query = sql::agentese_figures::vitals(c.tenant());
   measured out;
-  out.signs = co_await c.read(std::move(query));
+  auto signs = co_await c.read(std::move(query));
+  out.signs = std::move(signs);
   out.round_trip_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
   co_return std::move(out);
