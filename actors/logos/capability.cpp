@@ -305,14 +305,16 @@ capability_authority::token_or_error capability_authority::mint(tenant_id tenant
                                                                 time now) const {
   if (auto wrong = check_request(what))
     return std::move(*wrong);
-  if (what.scopes.empty())
-    return bad_request("scopes", "scopes required");
-  if (auto wrong = check_minter(what.scopes, minter))
-    return std::move(*wrong);
   capability x;
+  x.scopes = what.scopes;
+  if (x.scopes.empty() && minter.read && minter.write)
+    x.scopes.emplace_back(everything);
+  if (x.scopes.empty())
+    return bad_request("scopes", "scopes required");
+  if (auto wrong = check_minter(x.scopes, minter))
+    return std::move(*wrong);
   x.issuer = issuer_of(minter);
   x.audience = audience_of(tenant);
-  x.scopes = what.scopes;
   x.resources = what.resources;
   if (x.resources.empty())
     for (const auto& s : x.scopes) {

@@ -64,6 +64,7 @@ public:
   explicit capability_authority(std::string_view secret);
 
   /// Never more than the minter's own credential allows: writing needs `write`, reading `read`.
+  /// Without scopes: `*` where the credential has both; otherwise they must be named.
   [[nodiscard]] token_or_error mint(tenant_id tenant, const agentese::caller& minter,
                                     const capability_request& what, time now) const;
 
