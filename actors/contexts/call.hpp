@@ -24,7 +24,8 @@ namespace kgents::actors {
 struct outcome : std::variant<boost::json::value, agentese::error, agentese::refused> {
   using base = std::variant<boost::json::value, agentese::error, agentese::refused>;
   using base::base;
-  outcome(boost::json::object x) : base{boost::json::value{std::move(x)}} {}
+  // In parentheses: braces would make it a list of one.
+  outcome(boost::json::object x) : base{boost::json::value(std::move(x))} {}
 
   [[nodiscard]] bool ok() const noexcept { return index() == 0; }
 };

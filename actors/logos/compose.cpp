@@ -55,8 +55,12 @@ task<std::optional<agentese::error>> check_stages(flow& f, parts with, invocatio
   if (paths.empty())
     co_return agentese::errors::composition_violation("composition", "paths",
                                                       "A composition needs at least one path");
-  for (auto& path : paths)
-    path = co_await expanded(f, common, std::move(path));
+  for (auto& path : paths) {
+    auto written = co_await canonical(f, common, std::move(path));
+    if (auto* wrong = std::get_if<1>(&written))
+      co_return std::move(*wrong);
+    path = std::move(std::get<0>(written));
+  }
   auto parsed = agentese::parse_composition(paths);
   if (const auto* wrong = std::get_if<agentese::composition_error>(&parsed)) {
     auto error = agentese::errors::path_syntax(wrong->text, wrong->why);
@@ -107,7 +111,7 @@ task<composed> run_stages(flow& f, parts with, composition_request what,
     trace.output_type = got.ok() ? type_of(got.body) : "error";
     if (const auto* wrong = std::get_if<agentese::error>(&got.result))
       trace.wrong = *wrong;
-    if (what.collect)
+    if (what.collect || what.keep_values)
       trace.body = got.body;
     out.stages.push_back(trace);
     if (const auto* declined = std::get_if<agentese::refused>(&got.result)) {

@@ -7,6 +7,8 @@
 #include "actors/logos/curator.hpp"
 #include "actors/logos/flow.hpp"
 #include "actors/logos/steps.hpp"
+#include "protocol/agentese/federation.hpp"
+#include "protocol/agentese/legacy.hpp"
 #include "runtime/telemetry/log.hpp"
 
 namespace kgents::actors {
@@ -172,20 +174,28 @@ task<std::optional<json::value>> ask_internally(flow& f, const invocation& what,
   co_return std::nullopt;
 }
 
-task<std::string> expanded(flow& f, const invocation& what, std::string path) {
+task<canonical_path> canonical(flow& f, const invocation& what, std::string path) {
+  if (auto foreign = agentese::refuse_federation(path))
+    co_return std::move(*foreign);
   const std::string first{agentese::first_segment(path)};
-  if (agentese::parse_context(first) || !agentese::is_identifier(first) ||
-      path.size() == first.size())
-    co_return path;
-  agentese::error ignored;
-  json::object kwargs;
-  kwargs["name"] = first;
-  const auto got = co_await ask_internally(f, what, agentese::context::self, "self.aliases",
-                                           "expand", std::move(kwargs), ignored);
-  if (got && got->is_object())
-    if (const auto* target = got->get_object().if_contains("target");
-        target != nullptr && target->is_string())
-      co_return std::string{target->get_string()} + path.substr(first.size());
+  if (!agentese::parse_context(first) && agentese::is_identifier(first) &&
+      path.size() > first.size()) {
+    agentese::error ignored;
+    json::object kwargs;
+    kwargs["name"] = first;
+    const auto got = co_await ask_internally(f, what, agentese::context::self, "self.aliases",
+                                             "expand", std::move(kwargs), ignored);
+    if (got && got->is_object())
+      if (const auto* target = got->get_object().if_contains("target");
+          target != nullptr && target->is_string())
+        path = std::string{target->get_string()} + path.substr(first.size());
+  }
+  if (agentese::has_modifiers(path)) {
+    auto old = agentese::parse_legacy(path, agentese::strictness::strict, agentese::needs::node);
+    if (const auto* wrong = std::get_if<agentese::syntax_error>(&old))
+      co_return agentese::errors::path_syntax(path, *wrong);
+    path = std::get<agentese::legacy_path>(old).core.text();
+  }
   co_return path;
 }
 
@@ -202,7 +212,7 @@ checked check(const registry& nodes, const invocation& what, const agentese::pat
   checked out;
   const auto full_path = at.text();
   out.node = nodes.find(at.node).node;
-  if (out.node == nullptr) {
+  if (out.node == nullptr || (what.strict && !what.internal && out.node->spec().generic)) {
     out.wrong = not_registered(nodes, at, what.strict);
     return out;
   }
@@ -280,7 +290,12 @@ task<bool> carry_out(flow& f, const registry& nodes, const logos::prove& proves,
     co_return false;
   }
   out.trace_id = what.trace_id;
-  what.path = co_await expanded(f, what, std::move(what.path));
+  auto written = co_await canonical(f, what, std::move(what.path));
+  if (auto* wrong = std::get_if<1>(&written)) {
+    out.result = std::move(*wrong);
+    co_return false;
+  }
+  what.path = std::move(std::get<0>(written));
   const auto parsed = agentese::parse_path(
       what.path, what.lenient_aspect ? agentese::needs::lenient : agentese::needs::aspect);
   if (const auto* wrong = std::get_if<agentese::syntax_error>(&parsed)) {
@@ -370,7 +385,10 @@ task<resolve_result> resolve_one(flow& f, const registry& nodes, const logos::pr
                                  invocation what) {
   if (auto wrong = prepare(proves, what))
     co_return std::move(*wrong);
-  what.path = co_await expanded(f, what, std::move(what.path));
+  auto written = co_await canonical(f, what, std::move(what.path));
+  if (auto* wrong = std::get_if<1>(&written))
+    co_return std::move(*wrong);
+  what.path = std::move(std::get<0>(written));
   const auto parsed = agentese::parse_path(what.path, agentese::needs::node);
   if (const auto* wrong = std::get_if<agentese::syntax_error>(&parsed))
     co_return agentese::errors::path_syntax(what.path, *wrong);
@@ -378,8 +396,10 @@ task<resolve_result> resolve_one(flow& f, const registry& nodes, const logos::pr
   resolved out;
   out.node = at.node;
   out.entry = nodes.find(at.node).node;
-  if (out.entry == nullptr)
+  if (out.entry == nullptr || (what.strict && out.entry->spec().generic)) {
+    out.entry = nullptr;
     co_return out;
+  }
   if (out.entry->spec().resolve == nullptr) {
     out.exists = true;
     out.affordances = out.entry->affordances(what.who.archetype, what.who.capabilities);

@@ -67,6 +67,7 @@ struct composition_request {
   bool emit_law_check = true;
   bool enforce_minimal_output = true;
   bool collect = false;  ///< go on after a failed stage, with null as its value
+  bool keep_values = false;  ///< each stage's value is told too
 };
 
 struct composed_stage {

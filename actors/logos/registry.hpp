@@ -107,6 +107,8 @@ struct node_spec {
   /// Nodes of this form exist when somebody has defined them (world.*, concept.*); where leniency
   /// is asked for, any name does. Null: it is there.
   resolver resolve = nullptr;
+  /// Nodes of this form are there only for who asks leniently (agentese.md 3): any name is one.
+  bool generic = false;
   /// A key that may only read may also use what mutates (http-api.md 2.5: self.soul).
   bool read_suffices = false;
 };

@@ -13,8 +13,11 @@ namespace kgents::actors {
 /// Ids and capabilities of a request, before anything else is looked at.
 [[nodiscard]] std::optional<agentese::error> prepare(const logos::prove& proves, invocation& what);
 
-/// With its first segment replaced when that is an alias of the tenant.
-[[nodiscard]] task<std::string> expanded(flow& f, const invocation& what, std::string path);
+using canonical_path = std::variant<std::string, agentese::error>;
+
+/// With its first segment replaced when that is an alias of the tenant, and without the modifiers
+/// that old clients write; they select nothing.
+[[nodiscard]] task<canonical_path> canonical(flow& f, const invocation& what, std::string path);
 
 /// The checks of one path that ask nobody: registered, afforded, allowed.
 [[nodiscard]] std::optional<agentese::error> check_path(const registry& nodes,

@@ -11,7 +11,7 @@ namespace json = boost::json;
 namespace {
 
 json::value or_null(std::string_view text) {
-  return text.empty() ? json::value{nullptr} : json::value{text};
+  return text.empty() ? json::value(nullptr) : json::value(text);
 }
 
 json::array texts(const std::vector<std::string>& all) {

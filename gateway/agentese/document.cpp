@@ -77,7 +77,7 @@ json::object extension_of(const actors::node_entry& node, const actors::aspect_e
           {"category", to_string(aspect.spec->category)},
           {"effects", std::move(effects)},
           {"archetypes", std::move(archetypes)},
-          {"requiredCapability", needed.empty() ? json::value{nullptr} : json::value{needed}},
+          {"requiredCapability", needed.empty() ? json::value(nullptr) : json::value(needed)},
           {"streaming", aspect.spec->streaming},
           {"idempotent", aspect.spec->idempotent}};
 }

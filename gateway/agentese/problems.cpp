@@ -81,7 +81,7 @@ std::string retry_line(const agentese::error& x) {
 }
 
 json::value or_null(std::string_view text) {
-  return text.empty() ? json::value{nullptr} : json::value{text};
+  return text.empty() ? json::value(nullptr) : json::value(text);
 }
 
 json::array context_list() {

@@ -41,7 +41,8 @@ void register_generic(registry& to) {
                                   .description = "A part of this self that nobody has defined.",
                                   .aspects = aspects,
                                   .common = "*",
-                                  .resolve = resolve};
+                                  .resolve = resolve,
+                                  .generic = true};
   to.add(spec);
 }
 

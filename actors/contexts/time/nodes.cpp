@@ -11,7 +11,8 @@ void register_time(registry& to) {
   register_future(to);
   register_schedule(to);
   // Whatever else is named has what every node has: its history above all.
-  static constexpr node_spec generic{.path = "time.*", .description = "A node of time."};
+  static constexpr node_spec generic{
+      .path = "time.*", .description = "A node of time.", .generic = true};
   to.add(generic);
 }
 

@@ -37,7 +37,8 @@ void register_generic(registry& to) {
                                   .description = "A corner of the void on the shared pool.",
                                   .aspects = aspects,
                                   .common = "*",
-                                  .resolve = resolve};
+                                  .resolve = resolve,
+                                  .generic = true};
   to.add(spec);
 }
 
