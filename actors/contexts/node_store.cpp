@@ -16,17 +16,14 @@ std::optional<node_ptr> node_cache::find(std::string_view path) {
 }
 
 void node_cache::put(std::string_view path, node_ptr node) {
-  if (const auto at = entries_.find(path); at != entries_.end()) {
-    at->second.node = std::move(node);
-    used_.splice(used_.begin(), used_, at->second.place);
-    return;
-  }
-  if (entries_.size() == most_) {
-    entries_.erase(used_.back());
-    used_.pop_back();
-  }
+  erase(path);
+  bytes_ += bytes_of(node);
   used_.emplace_front(path);
   entries_.emplace(std::string{path}, entry{std::move(node), used_.begin()});
+  while (entries_.size() > most_ || (bytes_ > most_bytes_ && entries_.size() > 1)) {
+    const auto oldest = used_.back();
+    erase(oldest);
+  }
 }
 
 void node_cache::put_read(uint64_t generation, std::string_view path, node_ptr node) {
@@ -38,6 +35,7 @@ void node_cache::erase(std::string_view path) {
   const auto at = entries_.find(path);
   if (at == entries_.end())
     return;
+  bytes_ -= bytes_of(at->second.node);
   used_.erase(at->second.place);
   entries_.erase(at);
 }
@@ -112,6 +110,7 @@ task<node_ptr> load(aspect_call& c, std::string path) {
     x->created_by = row->created_by;
     x->created_at = row->created_at;
     x->updated_at = row->updated_at;
+    x->json_bytes = row->state.size() + row->definition.size() + row->relations.size();
     out = std::move(x);
   }
   cache.put_read(generation, path, out);
@@ -143,6 +142,7 @@ task<node_ptr> save(aspect_call& c, stored_node node, json::object change,
       co_await c.fail(full(c, "There are " + std::to_string(there) + " nodes in " +
                                   std::string{context_of(node.path)} + ", as many as may be"));
   }
+  node.json_bytes = row.state.size() + row.definition.size() + row.relations.size();
   auto query = sql::agentese_nodes::put(c.tenant(), row);
   for (auto& x : also)
     query.work.statements.push_back(std::move(x));

@@ -19,6 +19,8 @@ namespace kgents::actors {
 namespace node_limits {
 /// Nodes of one tenant and context that are kept in memory.
 constexpr size_t cached = 10'000;
+/// JSON text of those; in memory they take a few times as much.
+constexpr size_t cached_bytes = 8 * 1024 * 1024;
 /// Nodes that a tenant may store in one context.
 constexpr int64_t stored = 20'000;
 /// JSON text of a node's state, of its definition and of its relations, each.
@@ -39,6 +41,7 @@ struct stored_node {
   std::string created_by;
   std::string created_at;
   std::string updated_at;
+  size_t json_bytes = 0;  ///< of state, definition and relations when it was stored
 };
 using node_ptr = std::shared_ptr<const stored_node>;
 
@@ -47,7 +50,9 @@ using node_ptr = std::shared_ptr<const stored_node>;
 /// context: a write takes the node out before it is sent and puts it in when it is committed.
 class node_cache {
 public:
-  explicit node_cache(size_t most = node_limits::cached) : most_{most} {}
+  explicit node_cache(size_t most = node_limits::cached,
+                      size_t most_bytes = node_limits::cached_bytes)
+      : most_{most}, most_bytes_{most_bytes} {}
 
   /// Nothing: not known. Null: known not to be stored.
   [[nodiscard]] std::optional<node_ptr> find(std::string_view path);
@@ -88,8 +93,13 @@ private:
     }
   };
   void erase(std::string_view path);
+  [[nodiscard]] static size_t bytes_of(const node_ptr& node) noexcept {
+    return node == nullptr ? 0 : node->json_bytes;
+  }
 
   const size_t most_;
+  const size_t most_bytes_;
+  size_t bytes_ = 0;
   order used_;  // newest first
   std::unordered_map<std::string, entry, hash, std::equal_to<>> entries_;
   uint64_t generation_ = 0;

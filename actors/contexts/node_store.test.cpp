@@ -39,6 +39,20 @@ CAF_TEST(the least recently used goes out first) {
   CAF_CHECK_EQUAL(cache.size(), 3u);
 }
 
+CAF_TEST(a few large nodes fill it too) {
+  node_cache small{100, 1000};
+  for (const auto path : {"world.a", "world.b", "world.c"}) {
+    auto large = std::make_shared<stored_node>();
+    large->json_bytes = 600;
+    small.put(path, std::move(large));
+  }
+  CAF_CHECK_EQUAL(small.size(), 1u);
+  CAF_CHECK(small.find("world.c").has_value());
+  small.put("world.c", nullptr);
+  small.put("world.d", nullptr);
+  CAF_CHECK_EQUAL(small.size(), 2u);
+}
+
 CAF_TEST(a read does not overwrite what was written since it began) {
   const auto began = cache.generation();
   {

@@ -31,9 +31,10 @@ json::object shown(const sql::agentese_job& x) {
           {"updated_at", x.updated_at}};
 }
 
-agentese::error no_such_job(const aspect_call& c) {
-  return agentese::errors::path_not_found(c.full_path(),
-                                          "There is no job '" + c.text("job_id") + "'");
+/// A value, as for scheduled actions: who asks for a job that is gone has made no mistake.
+json::object no_such_job(const aspect_call& c) {
+  const auto id = c.text("job_id");
+  return {{"job_id", id}, {"error", "Job " + agentese::printable(id, 64) + " not found"}};
 }
 
 }  // namespace
@@ -164,7 +165,7 @@ constexpr argument report_args[] = {
     id_arg, note_arg, {.name = "status", .required = true, .one_of = ends}};
 
 constexpr std::string_view job_shape =
-    "{job_id: string, status: string, node?: string, aspect?: string, kwargs?: any, note?: string,"
+    "{job_id: string, status?: string, node?: string, aspect?: string, kwargs?: any, note?: string,"
     " created_at?: string, updated_at?: string, error?: string}";
 constexpr std::string_view some_job = R"({"job_id":"00000000-0000-4000-8000-000000000000"})";
 
