@@ -44,8 +44,10 @@ task<outcome> create(aspect_call& c) {
   x.agent_type = c.text("agent_type");
   // An unknown mode is ignored, as over HTTP.
   x.mode = persona::name(persona::parse_mode(c.text("mode")).value_or(persona::default_mode));
-  x.user = user_id::parse(c.by().user);
   x.api_key = key_of(c);
+  // Whoever has no user is counted by the key.
+  if (c.by().user != c.by().key.text())
+    x.user = user_id::parse(c.by().user);
   x.usage = usage_id{uuid::time_ordered()};
   auto query = sql::sessions::create(c.tenant(), x);
   json::object change{{"session", x.id.text()}};
