@@ -14,8 +14,9 @@ namespace kgents::actors {
 /// awaits nothing else of the actor runs. Destroying it at a suspension ends it there: its locals
 /// are destroyed, nothing after it runs.
 ///
-/// Await into a local of its own, `const auto x = co_await …;`: GCC 12 miscompiles or rejects an
-/// await inside a braced list or beside temporaries that outlive it.
+/// Await into a local of its own, `const auto x = co_await …;`, and give what is awaited no
+/// temporary that is an aggregate (`{}` for a struct, a lambda): GCC 12 rejects awaits inside braced
+/// lists and destroys such temporaries twice (its bug 99576).
 template <class T>
 class [[nodiscard]] task {
 public:

@@ -173,8 +173,7 @@ std::vector<std::string> laws_of(const agentese::composition& x) {
   return out;
 }
 
-task<bool> compose_flow(flow& f, parts with, composition_request what,
-                        std::function<void(composed)> done) {
+task<composed> compose_all(flow& f, parts with, composition_request what) {
   const auto began = clock::now();
   const auto span_id = new_span_id();
   composed out;
@@ -198,6 +197,17 @@ task<bool> compose_flow(flow& f, parts with, composition_request what,
       out.result = json::serialize(collected(out));
   }
   out.duration_ms = ms_since(began);
+  co_return out;
+}
+
+task<bool> compose_flow(flow& f, parts with, composition_request what,
+                        std::function<void(composed)> done) {
+  composed out;
+  try {
+    out = co_await compose_all(f, with, std::move(what));
+  } catch (const std::exception& why) {
+    out.result = unexpected(why);
+  }
   done(std::move(out));
   co_return true;
 }
@@ -294,7 +304,12 @@ task<law_result> verify(flow& f, parts with, composition_request what) {
 
 task<bool> verify_flow(flow& f, parts with, composition_request what,
                        std::function<void(law_result)> done) {
-  auto out = co_await verify(f, with, std::move(what));
+  law_result out;
+  try {
+    out = co_await verify(f, with, std::move(what));
+  } catch (const std::exception& why) {
+    out = unexpected(why);
+  }
   done(std::move(out));
   co_return true;
 }

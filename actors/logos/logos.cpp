@@ -123,6 +123,11 @@ std::optional<agentese::error> check_access(const node_entry& node, const aspect
   return std::nullopt;
 }
 
+agentese::error unexpected(const std::exception& why) {
+  log::error("an invocation failed on its way", {{"error", why.what()}});
+  return agentese::errors::internal("");
+}
+
 logos::logos(const registry& nodes, runtime::agentese::journal& journal, prove capabilities)
     : nodes_{nodes}, journal_{journal}, prove_{std::move(capabilities)} {}
 
@@ -374,7 +379,12 @@ namespace {
 task<bool> invoke_flow(flow& f, const registry& nodes, const logos::prove& proves,
                        runtime::agentese::journal& journal, invocation what,
                        std::function<void(invoked)> done) {
-  auto out = co_await invoke_one(f, nodes, proves, journal, std::move(what), new_span_id());
+  invoked out;
+  try {
+    out = co_await invoke_one(f, nodes, proves, journal, std::move(what), new_span_id());
+  } catch (const std::exception& why) {
+    out.result = unexpected(why);
+  }
   done(std::move(out));
   co_return true;
 }
@@ -425,7 +435,12 @@ task<resolve_result> resolve_one(flow& f, const registry& nodes, const logos::pr
 
 task<bool> resolve_flow(flow& f, const registry& nodes, const logos::prove& proves,
                         invocation what, std::function<void(resolve_result)> done) {
-  auto out = co_await resolve_one(f, nodes, proves, std::move(what));
+  resolve_result out;
+  try {
+    out = co_await resolve_one(f, nodes, proves, std::move(what));
+  } catch (const std::exception& why) {
+    out = unexpected(why);
+  }
   done(std::move(out));
   co_return true;
 }

@@ -24,6 +24,9 @@ using canonical_path = std::variant<std::string, agentese::error>;
                                                         const invocation& what,
                                                         const agentese::path& at);
 
+/// What nobody foresaw is logged, and its caller is answered.
+[[nodiscard]] agentese::error unexpected(const std::exception& why);
+
 /// From the alias to the mark.
 [[nodiscard]] task<invoked> invoke_one(flow& f, const registry& nodes, const logos::prove& proves,
                                        runtime::agentese::journal& journal, invocation what,

@@ -31,7 +31,8 @@ std::optional<std::string> first_text(const aspect_call& c,
 
 task<outcome> answer_to(aspect_call& c, std::string message, std::optional<persona::mode> mode,
                         json::object also) {
-  auto answered = co_await say(c, std::move(message), mode, {});
+  surroundings alone;
+  auto answered = co_await say(c, std::move(message), mode, std::move(alone));
   if (auto* wrong = std::get_if<agentese::error>(&answered))
     co_return std::move(*wrong);
   auto out = shown(std::get<persona::dialogue_result>(answered));
