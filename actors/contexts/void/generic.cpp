@@ -9,8 +9,10 @@ namespace {
 
 /// Nobody defines these: they are there for who is lenient, one name deep.
 task<resolution> resolve(aspect_call& c) {
-  if (agentese::first_segment(c.node()).size() + 1 + c.name().size() != c.node().size())
-    co_await c.fail(agentese::errors::node_not_registered(c.node(), c.similar()));
+  if (agentese::first_segment(c.node()).size() + 1 + c.name().size() != c.node().size()) {
+    auto why = agentese::errors::node_not_registered(c.node(), c.similar());
+    co_await c.fail(std::move(why));
+  }
   co_return resolution{};
 }
 
