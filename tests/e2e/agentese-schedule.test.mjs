@@ -96,7 +96,7 @@ test('what could not be invoked is refused when it is deferred', async () => {
   const who = observer(server, tenant.key, 'poet');
   const refused = async (kwargs) => {
     const { status, body } = await who.invoke('time.schedule.defer', kwargs);
-    return [status, body.code ?? body.error?.code ?? body.error];
+    return [status, body.detail?.code];
   };
   const codes = [
     [{ delay: 1 }, 'INVALID_ARGUMENT'],
