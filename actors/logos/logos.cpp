@@ -226,8 +226,9 @@ checked check(const registry& nodes, const invocation& what, const agentese::pat
       out.aspect != nullptr && (what.internal || !out.aspect->spec->internal) &&
       (what.internal ||
        out.node->affords(what.who.archetype, what.who.capabilities, at.aspect) ||
-       // What a lineage gives, only the node itself knows.
-       (out.node->spec().resolve != nullptr && out.aspect->archetypes.empty()));
+       // What a lineage gives, only the node itself knows: of concepts it may be anything.
+       (out.node->spec().resolve != nullptr &&
+        (out.aspect->archetypes.empty() || at.context == agentese::context::concept_)));
   if (!known) {
     const auto have = out.node->affordances(what.who.archetype, what.who.capabilities);
     out.wrong =

@@ -105,7 +105,7 @@ constexpr aspect_spec aspects[] = {
      .returns = "{handle: string, status: string, definition: string, lineage: object,"
                 " version: integer}",
      .effects = changes,
-     .example = R"({"spec":"Giving everybody their due","extends":["concept.entity"]})"},
+     .example = R"({"spec":"Giving everybody their due","extends":["concept"]})"},
     {.name = "relate",
      .category = mutation,
      .run = relate_node,
