@@ -20,11 +20,6 @@ constexpr size_t max_id_bytes = 256;
 constexpr size_t max_capability_bytes = 128;
 constexpr size_t max_capabilities = 64;
 
-/// A header's bytes may be anything; what goes on into JSON and PostgreSQL must be text.
-bool printable(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
-}
-
 bool has_control(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
@@ -54,7 +49,7 @@ std::optional<agentese::error> read_capabilities(std::string_view list,
     const auto x = trimmed(part);
     if (x.empty())
       continue;
-    if (x.size() > max_capability_bytes || !printable(x) || into.size() == max_capabilities)
+    if (x.size() > max_capability_bytes || !is_printable(x) || into.size() == max_capabilities)
       return agentese::errors::invalid_argument(
           "", name,
           "X-Observer-Capabilities lists at most " + std::to_string(max_capabilities) +
@@ -99,15 +94,19 @@ uint64_t declared_tokens(const actors::aspect_entry& x) {
 
 }  // namespace
 
+bool is_printable(std::string_view text) noexcept {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
 std::variant<agentese::observer, agentese::error> observer_of_headers(const http::request& in,
                                                                       const observer_form& usual) {
   agentese::observer out;
   const auto archetype = in.header("x-observer-archetype");
-  if (archetype.size() > max_archetype_bytes || !printable(archetype))
+  if (archetype.size() > max_archetype_bytes || !is_printable(archetype))
     return bad_header("X-Observer-Archetype", max_archetype_bytes);
   out.archetype = archetype.empty() ? usual.archetype : archetype;
   const auto id = in.header("x-observer-id");
-  if (id.size() > max_id_bytes || !printable(id))
+  if (id.size() > max_id_bytes || !is_printable(id))
     return bad_header("X-Observer-Id", max_id_bytes);
   out.id = id.empty() ? usual.id : id;
   if (auto wrong = read_capabilities(in.header("x-observer-capabilities"), out.capabilities))

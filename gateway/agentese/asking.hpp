@@ -22,6 +22,9 @@ inline constexpr observer_form v1_observer{"developer", "api_user"};
 inline constexpr observer_form universal_observer{"viewer", "anonymous"};
 inline constexpr observer_form gateway_observer{"guest", "anonymous"};
 
+/// Printable ASCII: what is not could be no text at all, and goes into JSON and PostgreSQL.
+[[nodiscard]] bool is_printable(std::string_view text) noexcept;
+
 /// From `X-Observer-Archetype`, `-Id` and `-Capabilities`; INVALID_ARGUMENT when one is no text or
 /// too long.
 [[nodiscard]] std::variant<agentese::observer, agentese::error> observer_of_headers(

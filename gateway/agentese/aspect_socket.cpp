@@ -236,14 +236,17 @@ private:
     ++running_;
     if (speaks(at)) {
       ask_soul({at_, x_->thread(), who_}, std::move(what), at,
-               [weak = weak_from_this(), id, path = at.node + "." + std::string{aspect}](
-                   const std::variant<soul_turn, refused_turn>& out) {
+               [weak = weak_from_this(), id,
+                path = at.node + "." + std::string{aspect}](soul_reply out) {
                  if (auto self = weak.lock())
-                   self->answered(id, path, out);
+                   self->answered(id, path, std::move(out));
                });
       return;
     }
-    const bool in_pieces = at.aspect != nullptr && at.aspect->spec->streaming;
+    run(std::move(what), id, at.aspect != nullptr && at.aspect->spec->streaming);
+  }
+
+  void run(actors::invocation what, const std::string& id, bool in_pieces) {
     at_.logos.invoke(
         at_.ports[x_->thread().index()], std::move(what),
         [weak = weak_from_this(), who = who_, id, in_pieces](const actors::invoked& x) {
@@ -271,8 +274,11 @@ private:
     wake();
   }
 
-  void answered(const std::string& id, const std::string& path,
-                const std::variant<soul_turn, refused_turn>& out) {
+  void answered(const std::string& id, const std::string& path, soul_reply out) {
+    if (auto* other = std::get_if<elsewhere>(&out); other != nullptr && x_ != nullptr) {
+      run(std::move(other->what), id, false);
+      return;
+    }
     --running_;
     if (const auto* turn = std::get_if<soul_turn>(&out)) {
       if (x_ == nullptr)
@@ -287,8 +293,8 @@ private:
         if (auto self = weak.lock(); self != nullptr && no)
           self->lost(reader.lock());
       });
-    } else {
-      const auto& why = std::get<refused_turn>(out).why;
+    } else if (const auto* refused = std::get_if<refused_turn>(&out)) {
+      const auto& why = refused->why;
       if (const auto* wrong = std::get_if<agentese::error>(&why)) {
         answers_.push_back(error_text(id, gateway_problem(*wrong, "")));
       } else {

@@ -31,7 +31,7 @@ runtime::agentese::mark mark_of(const actors::invocation& what, const registered
   return out;
 }
 
-void note(node& where, runtime::agentese::mark x, const std::variant<soul_turn, refused_turn>& y) {
+void note(node& where, runtime::agentese::mark x, const soul_reply& y) {
   x.at = std::chrono::system_clock::now();
   if (const auto* turn = std::get_if<soul_turn>(&y)) {
     x.span_id = span_of(turn->turn);
@@ -71,6 +71,13 @@ void answer_whole(const call_ptr& c, stream_dialect how, const actors::invoked& 
   out += done_frame(how, {x.body, x.span_id, static_cast<size_t>(index), x.duration_ms}, "");
   c->reply(200, std::move(out), "text/event-stream; charset=utf-8",
            "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
+}
+
+void run_whole(const call_ptr& c, actors::invocation what, stream_dialect how) {
+  const std::string_view path = what.path;
+  if (c->fits(token_estimate(c->at.logos.nodes(), path, c->who->key.tier)))
+    c->at.logos.invoke(c->port(), std::move(what),
+                       [c, how](const actors::invoked& x) { answer_whole(c, how, x); });
 }
 
 void follow(const call_ptr& c, const entity_id& session, const cursor& from, std::string path,
@@ -119,18 +126,31 @@ void stream_soul(const call_ptr& c, actors::invocation what, const registered& a
     resume(c, at.node, path, after, how);
     return;
   }
-  ask_soul(asker_of(c), std::move(what), at,
-           [c, path, how](const std::variant<soul_turn, refused_turn>& out) {
-             if (const auto* turn = std::get_if<soul_turn>(&out)) {
-               follow(c, turn->session, {turn->turn, turn->epoch, cursor::before_turn}, path, how);
-               return;
-             }
-             const auto& why = std::get<refused_turn>(out).why;
-             if (const auto* wrong = std::get_if<agentese::error>(&why))
-               refuse_with(c, stream_problem(how, *wrong, ""));
-             else
-               c->refuse(std::get<refusal>(why));
-           });
+  ask_soul(asker_of(c), std::move(what), at, [c, path, how](soul_reply out) {
+    if (auto* other = std::get_if<elsewhere>(&out)) {
+      run_whole(c, std::move(other->what), how);
+      return;
+    }
+    if (const auto* turn = std::get_if<soul_turn>(&out)) {
+      follow(c, turn->session, {turn->turn, turn->epoch, cursor::before_turn}, path, how);
+      return;
+    }
+    const auto& why = std::get<refused_turn>(out).why;
+    if (const auto* wrong = std::get_if<agentese::error>(&why))
+      refuse_with(c, stream_problem(how, *wrong, ""));
+    else
+      c->refuse(std::get<refusal>(why));
+  });
+}
+
+std::variant<soul_question, agentese::error> read_question(std::string_view path,
+                                                           std::string_view aspect,
+                                                           std::string_view kwargs) {
+  json::error_code error;
+  const auto value = json::parse(kwargs, error);
+  if (error || !value.is_object())
+    return agentese::errors::invalid_argument(path, "kwargs", "The arguments are no valid text");
+  return read_soul_question(path, aspect, value.get_object());
 }
 
 }  // namespace
@@ -141,53 +161,52 @@ bool speaks(const registered& x) {
 }
 
 void ask_soul(const asker& by, actors::invocation what, const registered& at,
-              std::function<void(std::variant<soul_turn, refused_turn>)> tell) {
+              std::function<void(soul_reply)> tell) {
   const auto done = [&where = by.at, mark = mark_of(what, at),
-                     tell = std::move(tell)](std::variant<soul_turn, refused_turn> x) {
-    note(where, mark, x);
+                     tell = std::move(tell)](soul_reply x) {
+    if (!std::holds_alternative<elsewhere>(x))
+      note(where, mark, x);
     tell(std::move(x));
   };
   const std::string aspect{at.aspect->name()};
   const auto path = at.node + "." + aspect;
-  const auto fail = [done](agentese::error why) { done(refused_turn{std::move(why)}); };
   if (auto wrong = actors::check_access(*at.entry, *at.aspect, path, what.by)) {
-    fail(std::move(*wrong));
+    done(refused_turn{std::move(*wrong)});
     return;
   }
-  json::error_code error;
-  const auto kwargs = json::parse(what.kwargs, error);
-  if (error || !kwargs.is_object()) {
-    fail(agentese::errors::invalid_argument(path, "kwargs", "The arguments are no valid text"));
-    return;
-  }
-  auto question = read_soul_question(path, aspect, kwargs.get_object());
-  const auto archetype = what.who.archetype;
-  what.path = at.node;
-  by.at.logos.resolve(
-      by.at.ports[by.thread.index()], std::move(what),
-      [by, done, fail, path, aspect, archetype, node = at.node,
-       question = std::move(question)](const std::variant<actors::resolved, agentese::error>& out) {
-        if (const auto* wrong = std::get_if<agentese::error>(&out)) {
-          fail(*wrong);
-          return;
-        }
-        const auto& have = std::get<actors::resolved>(out).affordances;
-        if (std::find(have.begin(), have.end(), aspect) == have.end()) {
-          fail(agentese::errors::affordance_denied(path, aspect, archetype, have));
-          return;
-        }
-        if (const auto* wrong = std::get_if<agentese::error>(&question)) {
-          fail(*wrong);
-          return;
-        }
-        begin_soul_turn(by, node, std::get<soul_question>(question),
-                        [done](std::variant<soul_turn, refusal> x) {
-                          if (auto* no = std::get_if<refusal>(&x))
-                            done(refused_turn{std::move(*no)});
-                          else
-                            done(std::get<soul_turn>(x));
-                        });
-      });
+  auto node = what;
+  node.path = agentese::split_last(what.path).first;
+  by.at.logos.resolve(by.at.ports[by.thread.index()], std::move(node),
+                      [by, done, path, aspect, node = at.node, what = std::move(what)](
+                          const std::variant<actors::resolved, agentese::error>& out) {
+                        if (const auto* wrong = std::get_if<agentese::error>(&out)) {
+                          done(refused_turn{*wrong});
+                          return;
+                        }
+                        const auto& found = std::get<actors::resolved>(out);
+                        if (found.node != node) {
+                          done(elsewhere{what});
+                          return;
+                        }
+                        const auto& have = found.affordances;
+                        if (std::find(have.begin(), have.end(), aspect) == have.end()) {
+                          done(refused_turn{agentese::errors::affordance_denied(
+                              path, aspect, what.who.archetype, have)});
+                          return;
+                        }
+                        const auto question = read_question(path, aspect, what.kwargs);
+                        if (const auto* wrong = std::get_if<agentese::error>(&question)) {
+                          done(refused_turn{*wrong});
+                          return;
+                        }
+                        begin_soul_turn(by, node, std::get<soul_question>(question),
+                                        [done](std::variant<soul_turn, refusal> x) {
+                                          if (auto* no = std::get_if<refusal>(&x))
+                                            done(refused_turn{std::move(*no)});
+                                          else
+                                            done(std::get<soul_turn>(x));
+                                        });
+                      });
 }
 
 void stream_aspect(const call_ptr& c, actors::invocation what, stream_dialect how) {
@@ -198,10 +217,7 @@ void stream_aspect(const call_ptr& c, actors::invocation what, stream_dialect ho
     stream_soul(c, std::move(what), at, how);
     return;
   }
-  const std::string_view path = what.path;
-  if (c->fits(token_estimate(nodes, path, c->who->key.tier)))
-    c->at.logos.invoke(c->port(), std::move(what),
-                       [c, how](const actors::invoked& x) { answer_whole(c, how, x); });
+  run_whole(c, std::move(what), how);
 }
 
 }  // namespace kgents::gateway

@@ -19,12 +19,18 @@ void stream_aspect(const call_ptr& c, actors::invocation what, stream_dialect ho
 /// Whether an aspect's answer comes word by word.
 [[nodiscard]] bool speaks(const registered& x);
 
-/// What self.soul was asked, once everything is allowed: the turn that answers it, or why there is
-/// none.
+/// Why no turn answers.
 struct refused_turn {
   std::variant<agentese::error, refusal> why;
 };
+/// The tenant's own alias stands where everybody's does: it is an aspect of another node.
+struct elsewhere {
+  actors::invocation what;
+};
+using soul_reply = std::variant<soul_turn, refused_turn, elsewhere>;
+
+/// Asks the aspect that `what` names, once everything is allowed; `at` is where it seems to be.
 void ask_soul(const asker& by, actors::invocation what, const registered& at,
-              std::function<void(std::variant<soul_turn, refused_turn>)> done);
+              std::function<void(soul_reply)> done);
 
 }  // namespace kgents::gateway

@@ -81,10 +81,9 @@ std::string pipeline_text(const actors::composed& x) {
       out += "null";
     out += R"(,"duration_ms":)" + std::to_string(stage.duration_ms) + '}';
   }
-  const auto* result = result_of(x);
-  const bool success = result != nullptr && !x.failed_stage;
+  const bool success = !x.failed_stage && !x.stages.empty();
   out += R"(],"final_result":)";
-  out += success ? *result : "null";
+  out += success ? x.stages.back().body : "null";
   out += success ? R"(,"success":true)" : R"(,"success":false)";
   out +=
       R"(,"failed_at":)" + (x.failed_stage ? std::to_string(*x.failed_stage) : std::string{"-1"});

@@ -134,7 +134,8 @@ void answer_composed(const call_ptr& c, const std::string& path, bool pipeline,
   c->reply(200, std::move(out));
 }
 
-/// `a >> b`: the kwargs' `input`, if there is one, goes into the first stage.
+/// `a >> b`: the kwargs' `input`, if there is one, goes into the first stage; `fail_fast: false`
+/// goes on behind a stage that failed.
 void compose(const call_ptr& c, actors::invocation what, std::vector<std::string> paths,
              bool pipeline) {
   const auto path = std::move(what.path);
@@ -143,9 +144,13 @@ void compose(const call_ptr& c, actors::invocation what, std::vector<std::string
   actors::composition_request ask;
   ask.common = std::move(what);
   ask.paths = std::move(paths);
-  if (const auto* input = c->body.at("kwargs").as_object().if_contains("input"))
+  const auto& kwargs = c->body.at("kwargs").as_object();
+  if (const auto* input = kwargs.if_contains("input"))
     ask.initial_input = json::serialize(*input);
   ask.enforce_minimal_output = !pipeline;
+  ask.keep_values = pipeline;
+  const auto* fail_fast = kwargs.if_contains("fail_fast");
+  ask.collect = fail_fast != nullptr && fail_fast->is_bool() && !fail_fast->get_bool();
   c->at.logos.compose(c->port(), std::move(ask), [c, path, pipeline](const actors::composed& x) {
     answer_composed(c, path, pipeline, x);
   });
@@ -256,6 +261,10 @@ void resolve(const call_ptr& c) {
 
 void affordances(const call_ptr& c) {
   std::string archetype{c->query.at("archetype").as_string()};
+  if (!is_printable(archetype)) {
+    c->refuse(400, "Invalid archetype: only printable ASCII may stand in it");
+    return;
+  }
   look_up(c, archetype, 404, [c, archetype](const std::string& path, const actors::resolved& x) {
     std::string out = R"({"path":)";
     append_json_string(out, path);
