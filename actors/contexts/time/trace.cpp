@@ -221,7 +221,8 @@ constexpr aspect_spec aspects[] = {
      .args = diff_args,
      .returns = "{added: [string], removed: [string], unchanged: [string], before_count: integer,"
                 " after_count: integer} | {error: string}",
-     .effects = "reads:trace"},
+     .effects = "reads:trace",
+     .example = R"({"before": "2026-01-01T00:00:00Z", "after": "now"})"},
 };
 
 }  // namespace

@@ -245,6 +245,7 @@ constexpr aspect_spec aspects[] = {
                 " | {status: 'budget_exhausted', remaining: number, requested: number}"
                 " | {error: string}",
      .effects = "calls:llm, charges:entropy 0.08, charges:tokens 500",
+     .example = R"({"path": "void.entropy.status"})",
      .deadline = limits::model_deadline},
     {.name = "verify",
      .run = verify,
