@@ -151,6 +151,33 @@ test('the WebSocket lines print the conversation and end', async () => {
   });
 });
 
+/// The lines that are JSON objects.
+const objectsOf = (shown) => [...shown.matchAll(/^\{.*\}$/gm)].map(([line]) => JSON.parse(line));
+
+test('a house is what its observer sees, can be changed, composed, and watched', async () => {
+  await terminal(async (it) => {
+    const [blueprint, poem, afforded] = objectsOf(await it.type('Ask what a house is'));
+    assert.equal(blueprint.result.type, 'blueprint');
+    assert.equal(poem.result.type, 'poetic');
+    assert.ok(afforded.affordances.includes('metaphorize') && !afforded.affordances.includes('renovate'));
+    await terminal(async (second) => {
+      const heading = 'Watch what happens';
+      typed.add(heading);
+      second.child.stdin.write(blocks.get(heading).replaceAll(':8000', `:${server.port}`));
+      await second.shows(/event: subscribed\n/);
+      const [changed, composed, found] = objectsOf(await it.type('Change it and compose'));
+      assert.deepEqual(changed.result.changes, { roof: 'slate' });
+      assert.equal(composed.pipeline_trace.length, 3);
+      assert.equal(composed.result.status, 'engrammed');
+      assert.equal(found.matches.length, 3);
+      await second.shows(/event: changed\n[\s\S]*event: invoked\n/);
+    });
+    const [deferred, list] = objectsOf(await it.type('Do it later'));
+    assert.equal(deferred.result.status, 'scheduled');
+    assert.equal(list.result.actions.find(({ id }) => id === deferred.result.id).status, 'executed');
+  });
+});
+
 test('no shell line of the README is left untried', () => {
   assert.equal(typed.size, text.match(/^```sh$/gm).length);
   assert.deepEqual([...typed].sort(), [...blocks.keys()].sort());
