@@ -183,8 +183,7 @@ task<canonical_path> canonical(flow& f, const invocation& what, std::string path
   if (auto foreign = agentese::refuse_federation(path))
     co_return std::move(*foreign);
   const std::string first{agentese::first_segment(path)};
-  if (!agentese::parse_context(first) && agentese::is_identifier(first) &&
-      path.size() > first.size()) {
+  if (!agentese::parse_context(first) && agentese::is_identifier(first)) {
     agentese::error ignored;
     json::object kwargs;
     kwargs["name"] = first;
