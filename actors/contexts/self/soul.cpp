@@ -30,7 +30,7 @@ std::optional<std::string> first_text(const aspect_call& c,
 }
 
 task<outcome> answer_to(aspect_call& c, std::string message, std::optional<persona::mode> mode,
-                        json::object also) {
+                        json::object also = json::object()) {
   surroundings alone;
   auto answered = co_await say(c, std::move(message), mode, std::move(alone));
   if (auto* wrong = std::get_if<agentese::error>(&answered))
@@ -60,7 +60,7 @@ task<outcome> dialogue(aspect_call& c) {
     if (!mode)
       co_return invalid_mode(name);
   }
-  auto out = co_await answer_to(c, std::move(*message), mode, {});
+  auto out = co_await answer_to(c, std::move(*message), mode);
   co_return std::move(out);
 }
 
@@ -68,7 +68,7 @@ task<outcome> in_mode(aspect_call& c, persona::mode mode) {
   auto message = first_text(c, {"message", "input", "challenge"});
   if (!message)
     co_return c.missing("message required");
-  auto out = co_await answer_to(c, std::move(*message), mode, {});
+  auto out = co_await answer_to(c, std::move(*message), mode);
   co_return std::move(out);
 }
 

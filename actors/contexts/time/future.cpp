@@ -62,7 +62,7 @@ task<std::optional<evidence>> evidence_of(aspect_call& c, std::string target) {
   if (best)
     co_return best;
   const auto node_times =
-      co_await c.read(sql::agentese_graph::times(c.tenant(), target, {}, times_considered));
+      co_await c.read(sql::agentese_graph::times(c.tenant(), target, "", times_considered));
   auto times = node_times;
   if (times.empty()) {  // a full path, then
     const auto [node, aspect] = agentese::split_last(target);
