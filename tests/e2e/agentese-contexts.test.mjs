@@ -277,6 +277,24 @@ test('19.18: without write nothing is changed but by the soul and the void; a ca
     assert.equal((await reader.v1(path, kwargs)).status, 200, path);
 });
 
+test('19.18: what invokes for others invokes with the rights of who asked', async () => {
+  const ana = await tenant('developer');
+  await ana.ok('self.memory.engram', { key: 'kept', data: 'x' });
+  const reader = new Observer(server, (await addKey(db, ana.tenant, { scopes: ['read'] })).key, 'developer');
+  for (const [path, kwargs] of [
+    ['void.pataphysics.melt', { path: 'self.memory.forget', kwargs: { key: 'kept' } }],
+    ['self.judgment.refine', { generator_path: 'self.memory.forget', key: 'kept' }],
+    ['time.schedule.defer', { path: 'self.memory.forget', kwargs: { key: 'kept' }, delay: 0 }],
+  ]) {
+    const { status } = await reader.invoke(path, kwargs);
+    assert.ok(status < 500, path);
+    assert.deepEqual((await ana.ok('self.memory.recall')).memories, ['kept'], `${path} forgot nothing`);
+  }
+  // Nor may anything that only looks lead to a change.
+  const { status } = await ana.invoke('void.pataphysics.melt', { path: 'void.pataphysics.melt', kwargs: { path: 'void.pataphysics.melt', kwargs: { path: 'void.entropy.status' } } });
+  assert.equal(status, 200, 'nested, but not without end');
+});
+
 test('19.18: capability tokens narrow, never widen, and end', async () => {
   const ana = await tenant('developer');
   const reader = new Observer(server, (await addKey(db, ana.tenant, { scopes: ['read'] })).key, 'developer');
