@@ -16,6 +16,7 @@
 #include <stdexcept>
 
 #include "actors/contexts/time/instant.hpp"
+#include "actors/logos/base64url.hpp"
 #include "actors/logos/registry.hpp"
 
 namespace kgents::actors {
@@ -36,8 +37,9 @@ agentese::error refused(std::string_view reason, std::string message) {
   out.category = agentese::category::forbidden;
   out.code = "CAPABILITY_INVALID";
   out.message = std::move(message);
-  out.suggested_action = "present a token that POST /v1/agentese/capabilities has given for this "
-                         "tenant and that has not expired";
+  out.suggested_action =
+      "present a token that POST /v1/agentese/capabilities has given for this "
+      "tenant and that has not expired";
   out.details["reason"] = reason;
   return out;
 }
@@ -52,45 +54,6 @@ std::string issuer_of(const agentese::caller& x) {
   if (x.key != api_key_id{})
     return "did:kgents:key:" + x.key.text();
   return x.user.empty() ? "did:kgents:server" : "did:kgents:user:" + x.user;
-}
-
-// base64url without padding (RFC 4648, section 5).
-constexpr std::string_view alphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-std::string to_base64url(std::string_view bytes) {
-  std::string out;
-  out.reserve((bytes.size() * 4 + 2) / 3);
-  uint32_t pending = 0;
-  int bits = 0;
-  for (const unsigned char c : bytes) {
-    pending = pending << 8 | c;
-    for (bits += 8; bits >= 6; bits -= 6)
-      out += alphabet[pending >> (bits - 6) & 63];
-  }
-  if (bits > 0)
-    out += alphabet[pending << (6 - bits) & 63];
-  return out;
-}
-
-std::optional<std::string> from_base64url(std::string_view text) {
-  std::string out;
-  out.reserve(text.size() * 3 / 4);
-  uint32_t pending = 0;
-  int bits = 0;
-  for (const char c : text) {
-    const auto at = alphabet.find(c);
-    if (at == alphabet.npos)
-      return std::nullopt;
-    pending = pending << 6 | static_cast<uint32_t>(at);
-    bits += 6;
-    if (bits >= 8) {
-      bits -= 8;
-      out += static_cast<char>(pending >> bits & 255);
-    }
-  }
-  const auto left_over = pending & ((1u << bits) - 1);
-  return bits >= 6 || left_over != 0 ? std::nullopt : std::optional{std::move(out)};
 }
 
 std::string time_text(std::chrono::sys_seconds x) { return to_text(instant{x}); }
@@ -143,8 +106,7 @@ bool covers(std::string_view have, std::string_view wanted) {
 }
 
 bool covered(const scopes& have, std::string_view wanted) {
-  return std::any_of(have.begin(), have.end(),
-                     [&](const auto& x) { return covers(x, wanted); });
+  return std::any_of(have.begin(), have.end(), [&](const auto& x) { return covers(x, wanted); });
 }
 
 bool has_scope(const scopes& have, std::string_view wanted) {
@@ -256,13 +218,12 @@ std::array<unsigned char, 32> derived_key(std::string_view secret) {
   std::string digest = "SHA256";
   std::string from{secret};
   std::string info{label};
-  const OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_utf8_string("digest", digest.data(), 0),
-      OSSL_PARAM_construct_octet_string("key", from.data(), from.size()),
-      OSSL_PARAM_construct_octet_string("info", info.data(), info.size()),
-      OSSL_PARAM_construct_end()};
-  const bool done = context != nullptr &&
-                    EVP_KDF_derive(context.get(), key.data(), key.size(), params) == 1;
+  const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", digest.data(), 0),
+                               OSSL_PARAM_construct_octet_string("key", from.data(), from.size()),
+                               OSSL_PARAM_construct_octet_string("info", info.data(), info.size()),
+                               OSSL_PARAM_construct_end()};
+  const bool done =
+      context != nullptr && EVP_KDF_derive(context.get(), key.data(), key.size(), params) == 1;
   OPENSSL_cleanse(from.data(), from.size());
   if (!done)
     throw std::runtime_error{"the key of capability tokens cannot be derived"};
@@ -333,9 +294,11 @@ capability_authority::token_or_error capability_authority::mint(tenant_id tenant
   return sign(x);
 }
 
-capability_authority::token_or_error capability_authority::narrow(
-    tenant_id tenant, const agentese::caller& holder, std::string_view token,
-    const capability_request& what, time now) const {
+capability_authority::token_or_error capability_authority::narrow(tenant_id tenant,
+                                                                  const agentese::caller& holder,
+                                                                  std::string_view token,
+                                                                  const capability_request& what,
+                                                                  time now) const {
   if (auto wrong = check_request(what))
     return std::move(*wrong);
   auto verified = verify(tenant, token, now);

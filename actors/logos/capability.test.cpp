@@ -167,7 +167,8 @@ CAF_TEST(what was narrowed away does not come back) {
 }
 
 CAF_TEST(a scope counts only for resources that are covered whole) {
-  CAF_CHECK_EQUAL(proves(minted({.scopes = {"*"}})), "define garden:write memory:read memory:write");
+  CAF_CHECK_EQUAL(proves(minted({.scopes = {"*"}})),
+                  "define garden:write memory:read memory:write");
   CAF_CHECK_EQUAL(proves(minted({.scopes = {"*"}, .resources = {"memory"}})),
                   "define memory:read memory:write");
   CAF_CHECK_EQUAL(proves(minted({.scopes = {"memory:write"}, .resources = {"garden/*"}})), "");

@@ -13,12 +13,6 @@ using clock = std::chrono::steady_clock;
 
 namespace {
 
-struct parts {
-  const registry& nodes;
-  const logos::prove& proves;
-  runtime::agentese::journal& journal;
-};
-
 uint32_t ms_since(clock::time_point began) {
   return static_cast<uint32_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - began).count());
@@ -49,7 +43,7 @@ std::string with_input(const std::optional<std::string>& input) {
 }
 
 /// The stages, aliases expanded, each parsed and allowed; or the first thing that is wrong.
-task<std::optional<agentese::error>> check_stages(flow& f, parts with, invocation common,
+task<std::optional<agentese::error>> check_stages(flow& f, logos_parts with, invocation common,
                                                   std::vector<std::string> paths,
                                                   agentese::composition& out) {
   if (paths.empty())
@@ -82,7 +76,7 @@ task<std::optional<agentese::error>> check_stages(flow& f, parts with, invocatio
 }
 
 /// One after the other, each with the value before it as `input`.
-task<composed> run_stages(flow& f, parts with, composition_request what,
+task<composed> run_stages(flow& f, logos_parts with, composition_request what,
                           agentese::composition stages, std::string span_id) {
   composed out;
   out.span_id = span_id;
@@ -96,8 +90,7 @@ task<composed> run_stages(flow& f, parts with, composition_request what,
     one.path = stage.at->text();
     one.kwargs = with_input(value);
     one.parent_span = span_id;
-    auto got = co_await invoke_one(f, with.nodes, with.proves, with.journal, std::move(one),
-                                   span_id + "-" + std::to_string(number));
+    auto got = co_await invoke_one(f, with, std::move(one), span_id + "-" + std::to_string(number));
     composed_stage trace;
     trace.path = stage.at->text();
     trace.span_id = got.span_id;
@@ -173,11 +166,11 @@ std::vector<std::string> laws_of(const agentese::composition& x) {
   return out;
 }
 
-task<composed> compose_all(flow& f, parts with, composition_request what) {
+task<composed> compose_all(flow& f, logos_parts with, composition_request what) {
   const auto began = clock::now();
   const auto span_id = new_span_id();
   composed out;
-  auto wrong = prepare(with.proves, what.common);
+  auto wrong = prepare(with, what.common);
   agentese::composition stages;
   if (!wrong) {
     auto paths = what.paths;
@@ -200,8 +193,9 @@ task<composed> compose_all(flow& f, parts with, composition_request what) {
   co_return out;
 }
 
-task<bool> compose_flow(flow& f, parts with, composition_request what,
+task<bool> compose_flow(flow& f, logos_parts with, composition_request what,
                         std::function<void(composed)> done) {
+  const in_flight_guard counted{with.seen};
   composed out;
   try {
     out = co_await compose_all(f, with, std::move(what));
@@ -231,7 +225,7 @@ groups grouped(const agentese::composition& x) { return {x}; }
 groups grouped(const agentese::composition& x, const agentese::composition& y) { return {x, y}; }
 
 /// A grouping as it is written, run: the value of its left part is the input of its right one.
-task<composed> run_grouped(flow& f, parts with, composition_request what, groups in_order) {
+task<composed> run_grouped(flow& f, logos_parts with, composition_request what, groups in_order) {
   composed out;
   out.result = what.initial_input.value_or("null");
   for (auto& group : in_order) {
@@ -256,8 +250,8 @@ bool same(const composed& a, const composed& b) {
 
 using law_result = std::variant<law_report, agentese::error>;
 
-task<law_result> verify(flow& f, parts with, composition_request what) {
-  if (auto wrong = prepare(with.proves, what.common))
+task<law_result> verify(flow& f, logos_parts with, composition_request what) {
+  if (auto wrong = prepare(with, what.common))
     co_return std::move(*wrong);
   agentese::composition all;
   auto paths = what.paths;
@@ -302,8 +296,9 @@ task<law_result> verify(flow& f, parts with, composition_request what) {
   co_return out;
 }
 
-task<bool> verify_flow(flow& f, parts with, composition_request what,
+task<bool> verify_flow(flow& f, logos_parts with, composition_request what,
                        std::function<void(law_result)> done) {
+  const in_flight_guard counted{with.seen};
   law_result out;
   try {
     out = co_await verify(f, with, std::move(what));
@@ -319,14 +314,14 @@ task<bool> verify_flow(flow& f, parts with, composition_request what,
 void logos::compose(runtime::port& on, composition_request what,
                     std::function<void(composed)> done) const {
   flow::start(on, [&](flow& f) {
-    return compose_flow(f, {nodes_, prove_, journal_}, std::move(what), std::move(done));
+    return compose_flow(f, {nodes_, prove_, journal_, seen_}, std::move(what), std::move(done));
   });
 }
 
 void logos::verify_laws(runtime::port& on, composition_request what,
                         std::function<void(law_result)> done) const {
   flow::start(on, [&](flow& f) {
-    return verify_flow(f, {nodes_, prove_, journal_}, std::move(what), std::move(done));
+    return verify_flow(f, {nodes_, prove_, journal_, seen_}, std::move(what), std::move(done));
   });
 }
 

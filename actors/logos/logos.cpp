@@ -128,8 +128,12 @@ agentese::error unexpected(const std::exception& why) {
   return agentese::errors::internal("");
 }
 
-logos::logos(const registry& nodes, runtime::agentese::journal& journal, prove capabilities)
-    : nodes_{nodes}, journal_{journal}, prove_{std::move(capabilities)} {}
+logos::logos(const registry& nodes, runtime::agentese::journal& journal, prove capabilities,
+             observer seen)
+    : nodes_{nodes},
+      journal_{journal},
+      prove_{std::move(capabilities)},
+      seen_{std::move(seen)} {}
 
 /// One question to a context.
 task<answer<agentese::aspect_answer>> ask_context(flow& f, const invocation& what,
@@ -267,11 +271,11 @@ void take_answer(invoked& out, answer<agentese::aspect_answer> got, uint32_t dea
 
 }  // namespace
 
-std::optional<agentese::error> prepare(const logos::prove& proves, invocation& what) {
+std::optional<agentese::error> prepare(const logos_parts& with, invocation& what) {
   if (what.trace_id.empty())
     what.trace_id = new_trace_id();
   if (!what.capability.empty()) {
-    auto proven = proves(what.tenant, what.capability);
+    auto proven = with.proves(what.tenant, what.capability);
     if (auto* wrong = std::get_if<1>(&proven))
       return std::move(*wrong);
     what.by.proven = std::move(std::get<0>(proven));
@@ -288,9 +292,8 @@ std::optional<agentese::error> check_path(const registry& nodes, const invocatio
 }
 
 /// All steps of one invocation (agentese.md 3) but its mark.
-task<bool> carry_out(flow& f, const registry& nodes, const logos::prove& proves,
-                     invocation& what, invoked& out) {
-  if (auto wrong = prepare(proves, what)) {
+task<bool> carry_out(flow& f, logos_parts with, invocation& what, invoked& out) {
+  if (auto wrong = prepare(with, what)) {
     out.result = std::move(*wrong);
     co_return false;
   }
@@ -310,7 +313,7 @@ task<bool> carry_out(flow& f, const registry& nodes, const logos::prove& proves,
   const auto& at = std::get<agentese::path>(parsed);
   out.node = at.node;
   out.aspect = at.aspect;
-  auto checks = check(nodes, what, at);
+  auto checks = check(with.nodes, what, at);
   if (checks.wrong) {
     out.result = std::move(*checks.wrong);
     co_return false;
@@ -357,31 +360,31 @@ task<bool> carry_out(flow& f, const registry& nodes, const logos::prove& proves,
   co_return true;
 }
 
-task<invoked> invoke_one(flow& f, const registry& nodes, const logos::prove& proves,
-                         runtime::agentese::journal& journal, invocation what,
-                         std::string span_id) {
+task<invoked> invoke_one(flow& f, logos_parts with, invocation what, std::string span_id) {
   const auto began = clock::now();
   invoked out;
   out.span_id = std::move(span_id);
-  const bool ran = co_await carry_out(f, nodes, proves, what, out);
+  const bool ran = co_await carry_out(f, with, what, out);
   // What the critic of self.judgment has generated, it curates itself.
   if (ran && out.ok() && !what.internal && is_curated(out.node, out.aspect) &&
       !what.caller_path.starts_with("self.judgment."))
-    (void)co_await curate(f, nodes, what, out);
+    (void)co_await curate(f, with.nodes, what, out);
   out.duration_ms = static_cast<uint32_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - began).count());
-  note(journal, what, out);
+  note(with.journal, what, out);
+  if (!what.internal)
+    with.seen.ended(out);
   co_return out;
 }
 
 namespace {
 
-task<bool> invoke_flow(flow& f, const registry& nodes, const logos::prove& proves,
-                       runtime::agentese::journal& journal, invocation what,
+task<bool> invoke_flow(flow& f, logos_parts with, invocation what,
                        std::function<void(invoked)> done) {
+  const in_flight_guard counted{with.seen};
   invoked out;
   try {
-    out = co_await invoke_one(f, nodes, proves, journal, std::move(what), new_span_id());
+    out = co_await invoke_one(f, with, std::move(what), new_span_id());
   } catch (const std::exception& why) {
     out.result = unexpected(why);
   }
@@ -391,9 +394,8 @@ task<bool> invoke_flow(flow& f, const registry& nodes, const logos::prove& prove
 
 using resolve_result = std::variant<resolved, agentese::error>;
 
-task<resolve_result> resolve_one(flow& f, const registry& nodes, const logos::prove& proves,
-                                 invocation what) {
-  if (auto wrong = prepare(proves, what))
+task<resolve_result> resolve_one(flow& f, logos_parts with, invocation what) {
+  if (auto wrong = prepare(with, what))
     co_return std::move(*wrong);
   auto written = co_await canonical(f, what, std::move(what.path));
   if (auto* wrong = std::get_if<1>(&written))
@@ -405,7 +407,7 @@ task<resolve_result> resolve_one(flow& f, const registry& nodes, const logos::pr
   const auto& at = std::get<agentese::path>(parsed);
   resolved out;
   out.node = at.node;
-  out.entry = nodes.find(at.node).node;
+  out.entry = with.nodes.find(at.node).node;
   if (out.entry == nullptr || (what.strict && out.entry->spec().generic)) {
     out.entry = nullptr;
     co_return out;
@@ -433,11 +435,11 @@ task<resolve_result> resolve_one(flow& f, const registry& nodes, const logos::pr
   co_return out;
 }
 
-task<bool> resolve_flow(flow& f, const registry& nodes, const logos::prove& proves,
-                        invocation what, std::function<void(resolve_result)> done) {
+task<bool> resolve_flow(flow& f, logos_parts with, invocation what,
+                        std::function<void(resolve_result)> done) {
   resolve_result out;
   try {
-    out = co_await resolve_one(f, nodes, proves, std::move(what));
+    out = co_await resolve_one(f, with, std::move(what));
   } catch (const std::exception& why) {
     out = unexpected(why);
   }
@@ -449,14 +451,14 @@ task<bool> resolve_flow(flow& f, const registry& nodes, const logos::prove& prov
 
 void logos::invoke(runtime::port& on, invocation what, std::function<void(invoked)> done) const {
   flow::start(on, [&](flow& f) {
-    return invoke_flow(f, nodes_, prove_, journal_, std::move(what), std::move(done));
+    return invoke_flow(f, {nodes_, prove_, journal_, seen_}, std::move(what), std::move(done));
   });
 }
 
 void logos::resolve(runtime::port& on, invocation what,
                     std::function<void(resolve_result)> done) const {
   flow::start(on, [&](flow& f) {
-    return resolve_flow(f, nodes_, prove_, std::move(what), std::move(done));
+    return resolve_flow(f, {nodes_, prove_, journal_, seen_}, std::move(what), std::move(done));
   });
 }
 

@@ -98,6 +98,12 @@ struct law_report {
   std::string locus;
 };
 
+/// What is measured; called on ports' threads.
+struct logos_observer {
+  std::function<void(int)> in_flight = [](int) {};  ///< +1 asked, -1 answered
+  std::function<void(const invoked&)> ended = [](const invoked&) {};
+};
+
 /// Resolves a path, checks what its observer and caller may, and has the tenant's context run it:
 /// on this node or on its owner's. One mark and one event an invocation, whatever came of it.
 ///
@@ -109,7 +115,10 @@ public:
   using prove =
       std::function<std::variant<std::vector<std::string>, agentese::error>(tenant_id, std::string_view)>;
 
-  logos(const registry& nodes, runtime::agentese::journal& journal, prove capabilities);
+  using observer = logos_observer;
+
+  logos(const registry& nodes, runtime::agentese::journal& journal, prove capabilities,
+        observer seen);
 
   [[nodiscard]] const registry& nodes() const noexcept { return nodes_; }
 
@@ -135,6 +144,7 @@ private:
   const registry& nodes_;
   runtime::agentese::journal& journal_;
   const prove prove_;
+  const observer seen_;
 };
 
 /// Scope and capability checks of one aspect (http-api.md 2.5, agentese.md 6.2), after its

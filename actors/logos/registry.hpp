@@ -120,7 +120,6 @@ struct aspect_entry {
   boost::json::object request_schema;   ///< of its kwargs
   boost::json::value response_schema;
   std::vector<std::string> archetypes;  ///< that afford it; empty: everybody
-  std::string metric_label;
 
   [[nodiscard]] std::string_view name() const noexcept { return spec->name; }
 };

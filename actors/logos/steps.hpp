@@ -10,8 +10,28 @@ namespace kgents::actors {
 [[nodiscard]] std::string new_trace_id();  ///< 32 hex digits
 [[nodiscard]] std::string new_span_id();   ///< 16 hex digits
 
+/// What the logos works with, for its coroutines.
+struct logos_parts {
+  const registry& nodes;
+  const logos::prove& proves;
+  runtime::agentese::journal& journal;
+  const logos::observer& seen;
+};
+
+/// Counts one question for as long as it is not answered.
+class in_flight_guard {
+public:
+  explicit in_flight_guard(const logos::observer& seen) : seen_{seen} { seen_.in_flight(1); }
+  ~in_flight_guard() { seen_.in_flight(-1); }
+  in_flight_guard(const in_flight_guard&) = delete;
+  in_flight_guard& operator=(const in_flight_guard&) = delete;
+
+private:
+  const logos::observer& seen_;
+};
+
 /// Ids and capabilities of a request, before anything else is looked at.
-[[nodiscard]] std::optional<agentese::error> prepare(const logos::prove& proves, invocation& what);
+[[nodiscard]] std::optional<agentese::error> prepare(const logos_parts& with, invocation& what);
 
 using canonical_path = std::variant<std::string, agentese::error>;
 
@@ -28,8 +48,7 @@ using canonical_path = std::variant<std::string, agentese::error>;
 [[nodiscard]] agentese::error unexpected(const std::exception& why);
 
 /// From the alias to the mark.
-[[nodiscard]] task<invoked> invoke_one(flow& f, const registry& nodes, const logos::prove& proves,
-                                       runtime::agentese::journal& journal, invocation what,
+[[nodiscard]] task<invoked> invoke_one(flow& f, logos_parts with, invocation what,
                                        std::string span_id);
 
 }  // namespace kgents::actors

@@ -61,6 +61,40 @@ runtime::log_writer_probe running_node::impl::writer_probe() {
   return out;
 }
 
+/// The table's aspects have their counters from the start.
+actors::logos::observer running_node::impl::invocation_observer() {
+  using probes = std::unordered_map<const actors::aspect_entry*, runtime::aspect_probe>;
+  auto all = std::make_shared<probes>();
+  for (const auto* node : actors::all_nodes().list())
+    for (const auto& aspect : node->aspects()) {
+      std::vector<std::pair<std::string, std::string>> effects;
+      for (const auto& text : agentese::to_texts(aspect.effects)) {
+        const auto colon = text.find(':');
+        if (colon != std::string::npos)
+          effects.emplace_back(text.substr(0, colon),
+                               text.substr(colon + 1, text.find(' ') - colon - 1));
+      }
+      all->emplace(&aspect, metrics_.invocations.make(
+                                std::string{node->path()}, to_string(node->context()),
+                                aspect.name(), to_string(aspect.spec->category), effects));
+    }
+  actors::logos::observer out;
+  out.in_flight = [this](int change) { metrics_.invocations.in_flight.Increment(change); };
+  out.ended = [this, all = std::move(all)](const actors::invoked& x) {
+    if (const auto* wrong = std::get_if<agentese::error>(&x.result))
+      metrics_.invocations.failed(
+          wrong->code, x.node.empty() ? std::string_view{"none"}
+                                      : agentese::first_segment(x.node));
+    const auto at = all->find(x.entry);
+    if (at == all->end())
+      return;  // what was not found, or not afforded, is counted by its error
+    using enum runtime::invocation_end;
+    const auto how = x.ok() ? ok : x.result.index() == 1 ? error : refused;
+    at->second.count(how, x.duration_ms / 1e3, x.tokens_in, x.tokens_out);
+  };
+  return out;
+}
+
 runtime::agentese::journal_probe running_node::impl::journal_probe() {
   runtime::agentese::journal_probe out;
   auto& counted = metrics_.subscriptions;

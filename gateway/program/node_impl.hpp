@@ -53,6 +53,7 @@ private:
   runtime::region::observer region_observer();
   runtime::log_writer_probe writer_probe();
   runtime::agentese::journal_probe journal_probe();
+  actors::logos::observer invocation_observer();
   llm::call_observer call_observer();
   std::function<bool(const entity_id&, const caf::actor_addr&)> retire();
   caf::actor start_turn(llm::prompt ask, turn_id id, lease_epoch epoch, caf::actor session);

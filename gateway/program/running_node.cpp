@@ -102,7 +102,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       events_{sql_thread_.context(), pool_, control_, threads_.all(), metrics_.subscriptions,
               news_for(config)},
       capabilities_{config.key_pepper.reveal()},
-      logos_{actors::all_nodes(), journal_, prover()},
+      logos_{actors::all_nodes(), journal_, prover(), invocation_observer()},
       scheduler_{threads_[0].context(),
                  actors::scheduler_parts(threads_[0], ports_[0], region_, control_)},
       auth_{pool_, ports_, config.key_pepper},

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "runtime/telemetry/cluster_metrics.hpp"
+#include "runtime/telemetry/invocation_metrics.hpp"
 #include "runtime/telemetry/subscription_metrics.hpp"
 
 namespace kgents::runtime {
@@ -110,6 +111,7 @@ public:
   prometheus::Histogram& openmeter_flush_seconds;
   cluster_metrics cluster;
   subscription_metrics subscriptions;
+  invocation_metrics invocations;
 
   /// `refresh` runs at the start of every `render`, on its thread: for what is read rather than
   /// counted (depths, pool states). It must not wait for anything.
