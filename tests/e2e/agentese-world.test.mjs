@@ -143,6 +143,8 @@ test('14.1, 19.20: a lineage is checked in order and gives what the parents have
   const { ancestors } = await guest.ok('concept.virtue.courage.lineage');
   assert.ok(['concept.virtue', 'concept.process', 'concept.entity', 'concept'].every((x) => ancestors.includes(x)), ancestors.join());
   assert.match((await guest.ok('concept.virtue.courage.execute', { input: 'a storm' })).output, /storm/);
+  assert.equal((await guest.ok('concept.virtue.refine', { challenge: 'And of machines?' })).status, 'refined');
+  await guest.refused('concept.virtue.dialectic', {}, 403, 'AFFORDANCE_DENIED');
   await guest.refused('concept.virtue.execute', { input: 1 }, 403, 'AFFORDANCE_DENIED');
   await guest.refused('concept.virtue.courage.traverse', { source: 'a' }, 403, 'AFFORDANCE_DENIED');
   await ana.ok('concept.cause.define', { extends: ['concept.relation'] });
