@@ -104,6 +104,7 @@ aspect_call::waiting<outcome> aspect_call::invoke(std::string path, json::object
   x.trace_id = ask_.trace_id;
   x.parent_span = ask_.span_id;
   x.caller_path = full_path();
+  x.strict = ask_.strict;
   x.depth = static_cast<uint8_t>(ask_.depth + 1);
   x.internal = internal;
   return {*this, [x = std::move(x)](aspect_call& self, auto done) mutable {

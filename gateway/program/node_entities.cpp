@@ -258,7 +258,8 @@ void running_node::impl::invoke_nested(
   });
 }
 
-/// What `self.vitals` tells of the process: figures, no secrets.
+/// What `self.vitals` tells of the process: figures, no secrets, and not which node it is: clients
+/// need not know.
 boost::json::object running_node::impl::vitals() {
   const auto pool = pool_.stats();
   const auto now = members_->status();
@@ -270,8 +271,7 @@ boost::json::object running_node::impl::vitals() {
           {"in_flight", region_.in_flight()},
           {"answers", turns_.size()},
           {"uncommitted_bytes", logs_.uncommitted_bytes()},
-          {"node", boost::json::object{{"name", config_.node_name},
-                                       {"state", to_string(now->state)}}}};
+          {"membership", to_string(now->state)}};
 }
 
 running_node::impl::model_function running_node::impl::model_asker() {
