@@ -302,6 +302,44 @@ test('every aspect of every node, asked by every archetype', { timeout: 240000 }
   assert.equal(wrong.length, 0, `${wrong.length} answers are not what the table says`);
 });
 
+/// What is no proper argument, or hardly one.
+const odd = {
+  string: ['', ' ', '\u0000', 'x'.repeat(100000), '\ud83d\ude80\u202e\u0301', '\ud800', '../../etc/passwd', "'; DROP TABLE kg.tenants; --", '%s%n%00', '{"a":1}', 'world.house', 'concept', '2026-13-45T99:99:99Z', '-1', '1e400'],
+  number: [0, -1, 1e300, -1e300, 1e-300, 9007199254740993, 4294967296, 2147483648, 0.1],
+  other: [null, true, [], {}, [[[[[]]]]], { a: { b: { c: { d: null } } } }, [null, 1, 'a', {}], { '': '', $where: 1, __proto__x: [] }, Array.from({ length: 3000 }, (_, i) => i)],
+};
+const oddities = [...odd.string, ...odd.number, ...odd.other];
+
+test('whatever the arguments are, no aspect fails by itself', { timeout: 280000 }, async (t) => {
+  const begun = performance.now();
+  const wrong = [];
+  const statuses = new Map();
+  // One who may do it asks; a lane each for a few tenants, so that they are done side by side.
+  const lanes = ['architect', 'developer', 'admin', 'philosopher', 'poet', 'scientist', 'artist', 'teacher', 'engineer', 'economist', 'inhabitant'];
+  const work = nodesOf().flatMap((node) => Object.entries(table.metadata[node].aspectMetadata).map(([aspect, { archetypes: who }]) => ({ node, aspect, who })));
+  await Promise.all(
+    lanes.map(async (lane) => {
+      for (const { node, aspect, who } of work) {
+        const mine = who.length > 0 ? lanes.find((x) => who.includes(x)) : lanes[(node.length + aspect.length) % lanes.length];
+        if (mine !== lane) continue;
+        const { properties } = table.schemas[node][aspect].request;
+        const usual = kwargsOf(lane, node, aspect);
+        for (const name of new Set([...Object.keys(properties), 'input', 'unheard_of']))
+          for (const value of name in properties ? oddities : oddities.slice(-4)) {
+            const { status, text } = await invoke(lane, node, aspect, { ...usual, [name]: value });
+            statuses.set(status, (statuses.get(status) ?? 0) + 1);
+            if (status >= 500) wrong.push(`${node}.${aspect} with ${name} = ${JSON.stringify(value).slice(0, 60)}: ${status} ${text.slice(0, 200)}`);
+          }
+      }
+    }),
+  );
+  for (const line of wrong.slice(0, 100)) t.diagnostic(line);
+  const total = [...statuses.values()].reduce((sum, n) => sum + n, 0);
+  t.diagnostic(`${total} invocations in ${((performance.now() - begun) / 1000).toFixed(1)} s: ${[...statuses].map(([s, n]) => `${n} x ${s}`).join(', ')}`);
+  assert.equal(wrong.length, 0, `${wrong.length} answers are the server's fault`);
+  assert.equal((await ask('guest', 'GET', '/health')).status, 200, 'and it is still there');
+});
+
 test('12: every listed path answers manifest, to GET and for a guest', async () => {
   for (const path of table.paths) {
     const { status, text, body } = await ask('guest', 'GET', `/agentese/${slashed(path)}/manifest`);
