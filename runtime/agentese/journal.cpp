@@ -1,6 +1,7 @@
 #include "runtime/agentese/journal.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -19,7 +20,6 @@ class journal::impl : public std::enable_shared_from_this<impl> {
 public:
   impl(boost::asio::io_context& context, sql::pool& control, journal_probe probe, retention keep)
       : context_{context},
-        retry_{context},
         control_{control},
         probe_{std::move(probe)},
         trimmer_{std::make_shared<trimmer>(context, control, keep)} {}
@@ -55,7 +55,8 @@ public:
   void stop() {
     stopped_ = true;
     boost::asio::post(context_, [self = shared_from_this()] {
-      self->retry_.cancel();
+      for (auto& lane : self->lanes_)
+        lane.retry.cancel();
       self->trimmer_->stop();
     });
   }
@@ -68,50 +69,56 @@ private:
   };
   using batch_ptr = std::shared_ptr<batch>;
 
+  /// The marks of some of the tenants, one commit at a time: two at once could overtake each other,
+  /// and a tenant's events are logged in the order in which they were noted here.
+  struct lane {
+    explicit lane(boost::asio::io_context& context) : retry{context} {}
+    std::deque<mark> queue;
+    std::deque<batch_ptr> parts;  // to be sent before the queue: what failed, or half of it
+    bool busy = false;
+    bool waiting = false;
+    boost::asio::steady_timer retry;
+    std::chrono::milliseconds back_off = limits::journal_retry_first;
+  };
+
   static size_t bytes_of(const mark& x) {
     return sizeof x + x.node.size() + x.data.size() + x.observer_id.size() + x.caller.size();
   }
 
   void collect() {
+    std::vector<mark> fresh;
     {
       std::lock_guard guard{mutex_};
-      queue_.insert(queue_.end(), std::make_move_iterator(inbox_.begin()),
-                    std::make_move_iterator(inbox_.end()));
-      inbox_.clear();
+      fresh.swap(inbox_);
       scheduled_ = false;
     }
-    send_more();
+    for (auto& x : fresh)
+      lanes_[std::hash<tenant_id>{}(x.tenant) % lanes_.size()].queue.push_back(std::move(x));
+    for (auto& lane : lanes_)
+      send_next(lane);
   }
 
-  /// A second commit beside the first only when it is worth its flush.
-  [[nodiscard]] bool may_send() const {
-    if (waiting_ || stopped_ || in_flight_ >= limits::journal_commits)
-      return false;
-    return !parts_.empty() || (!queue_.empty() &&
-                               queue_.size() >= in_flight_ * limits::journal_batch_marks / 4);
-  }
-
-  void send_more() {
-    while (may_send()) {
-      batch_ptr next;
-      if (!parts_.empty()) {
-        next = std::move(parts_.front());
-        parts_.pop_front();
-      } else {
-        next = std::make_shared<batch>();
-        while (!queue_.empty() && next->marks.size() < limits::journal_batch_marks &&
-               next->bytes < limits::journal_batch_bytes) {
-          next->bytes += bytes_of(queue_.front());
-          next->marks.push_back(std::move(queue_.front()));
-          queue_.pop_front();
-        }
+  void send_next(lane& on) {
+    if (on.busy || on.waiting || stopped_ || (on.parts.empty() && on.queue.empty()))
+      return;
+    batch_ptr next;
+    if (!on.parts.empty()) {
+      next = std::move(on.parts.front());
+      on.parts.pop_front();
+    } else {
+      next = std::make_shared<batch>();
+      while (!on.queue.empty() && next->marks.size() < limits::journal_batch_marks &&
+             next->bytes < limits::journal_batch_bytes) {
+        next->bytes += bytes_of(on.queue.front());
+        next->marks.push_back(std::move(on.queue.front()));
+        on.queue.pop_front();
       }
-      send(next);
     }
+    send(on, next);
   }
 
-  void send(const batch_ptr& x) {
-    ++in_flight_;
+  void send(lane& on, const batch_ptr& x) {
+    on.busy = true;
     x->sent = clock::now();
     sql::mark_batch rows;
     for (const auto& each : x->marks)
@@ -120,19 +127,20 @@ private:
     query.work.deadline = x->sent + limits::journal_commit_deadline;
     using result = std::vector<std::pair<tenant_id, int64_t>>;
     sql::run(control_, std::move(query),
-             [self = shared_from_this(), x](const sql::answer<result>& out) {
-               --self->in_flight_;
+             [self = shared_from_this(), &on, x](const sql::answer<result>& out) {
+               on.busy = false;
                if (const auto* logs = std::get_if<result>(&out))
-                 self->committed(*x, *logs);
+                 self->committed(on, *x, *logs);
                else
-                 self->failed(x, std::get<sql::failure>(out));
-               self->send_more();
+                 self->failed(on, x, std::get<sql::failure>(out));
+               self->send_next(on);
              });
   }
 
-  void committed(const batch& x, const std::vector<std::pair<tenant_id, int64_t>>& logs) {
+  void committed(lane& on, const batch& x,
+                 const std::vector<std::pair<tenant_id, int64_t>>& logs) {
     probe_.committed(x.marks.size(), std::chrono::duration<double>(clock::now() - x.sent).count());
-    back_off_ = limits::journal_retry_first;
+    on.back_off = limits::journal_retry_first;
     for (const auto& [tenant, seq] : logs)
       trimmer_->grew(tenant, std::max<size_t>(1, x.marks.size() / logs.size()));
     if (grown_)
@@ -149,7 +157,7 @@ private:
     return kind != "40" && kind != "53" && kind != "55" && kind != "57" && kind != "58";
   }
 
-  void failed(const batch_ptr& x, const sql::failure& why) {
+  void failed(lane& on, const batch_ptr& x, const sql::failure& why) {
     if (for_good(why)) {
       if (x->marks.size() == 1) {
         probe_.dropped(1, "rejected");
@@ -159,22 +167,20 @@ private:
         const auto middle = x->marks.begin() + static_cast<std::ptrdiff_t>(x->marks.size() / 2);
         rest->marks.assign(std::make_move_iterator(middle), std::make_move_iterator(x->marks.end()));
         x->marks.erase(middle, x->marks.end());
-        parts_.push_front(std::move(rest));
-        parts_.push_front(x);
+        on.parts.push_front(std::move(rest));
+        on.parts.push_front(x);
       }
       return;
     }
     probe_.retried();
-    parts_.push_front(x);
-    if (waiting_)
-      return;
-    waiting_ = true;
-    retry_.expires_after(back_off_);
-    back_off_ = std::min<std::chrono::milliseconds>(back_off_ * 2, limits::journal_retry_most);
-    retry_.async_wait([self = shared_from_this()](boost::system::error_code ec) {
-      self->waiting_ = false;
+    on.parts.push_front(x);
+    on.waiting = true;
+    on.retry.expires_after(on.back_off);
+    on.back_off = std::min<std::chrono::milliseconds>(on.back_off * 2, limits::journal_retry_most);
+    on.retry.async_wait([self = shared_from_this(), &on](boost::system::error_code ec) {
+      on.waiting = false;
       if (!ec)
-        self->send_more();
+        self->send_next(on);
     });
   }
 
@@ -190,7 +196,6 @@ private:
   }
 
   boost::asio::io_context& context_;
-  boost::asio::steady_timer retry_;
   sql::pool& control_;
   journal_probe probe_;
   grown grown_;
@@ -204,11 +209,7 @@ private:
   size_t bytes_ = 0;
   bool scheduled_ = false;
 
-  std::deque<mark> queue_;
-  std::deque<batch_ptr> parts_;  // to be sent before the queue: what failed, or half of it
-  size_t in_flight_ = 0;
-  bool waiting_ = false;
-  std::chrono::milliseconds back_off_ = limits::journal_retry_first;
+  std::array<lane, limits::journal_commits> lanes_{lane{context_}, lane{context_}};
 };
 
 journal::journal(boost::asio::io_context& context, sql::pool& control, journal_probe probe,

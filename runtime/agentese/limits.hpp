@@ -18,7 +18,8 @@ inline constexpr size_t journal_bytes = 16 * 1024 * 1024;
 inline constexpr size_t journal_batch_marks = 512;
 /// Bytes in one commit: more would hold up the requests that share the connection.
 inline constexpr size_t journal_batch_bytes = 2 * 1024 * 1024;
-/// Commits under way at once: two share PostgreSQL's flushes, and the token log needs the others.
+/// Commits under way at once, of different tenants: two share PostgreSQL's flushes, and the token log
+/// needs the other connections.
 inline constexpr size_t journal_commits = 2;
 /// Between attempts of a commit that failed; nobody waits for it.
 inline constexpr auto journal_retry_first = 100ms;

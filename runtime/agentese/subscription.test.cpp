@@ -87,7 +87,8 @@ CAF_TEST(a full buffer drops what is new and tells the gap before what follows i
   CAF_CHECK(x.offer(event(2)) == offered::accepted);
   CAF_CHECK(x.offer(event(3)) == offered::dropped);
   CAF_CHECK(x.offer(event(4)) == offered::dropped);
-  CAF_CHECK_EQUAL(x.next(start)->event->seq, 1);
+  const auto first = x.next(start);
+  CAF_CHECK_EQUAL(first->event->seq, 1);
   CAF_CHECK(x.offer(event(5)) == offered::accepted);
   CAF_CHECK_EQUAL(drain(x), "2 (3-4:2) 5 ");
 }
