@@ -135,3 +135,23 @@ test('19.25: every governance call is audited, wherever it was asked and whateve
   }
   await until(async () => (await marks(who)).filter((x) => x.aspect === 'governance').length === 2, 'and marked');
 });
+
+test('17: the metrics count invocations by what the table knows, not by what tenants name', async () => {
+  const who = await tenant();
+  const series = async () => (await who.get('/metrics')).text.split('\n').filter((line) => line.startsWith('agentese_'));
+  const counted = (lines, ...labels) =>
+    lines.filter((line) => line.startsWith('agentese_invocations_total{') && labels.every((x) => line.includes(x))).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+  await who.v1('world.thing.manifest');
+  await who.invoke('void.entropy.sip', { amount: 1 });
+  await who.invoke('void.entropy.sip', { amount: 1e6 });
+  const before = await series();
+  for (const name of ['agentese_invocations_total', 'agentese_errors_total', 'agentese_tokens_total', 'agentese_invoke_duration_seconds_count', 'agentese_effect_operations_total'])
+    assert.ok(before.some((line) => line.startsWith(name)), name);
+  for (let i = 0; i < 120; i++) await who.v1(`world.thing_${i}.manifest`);
+  await who.invoke('void.entropy.sip', { amount: 1 });
+  const after = await series();
+  assert.equal(counted(after, 'context="world"') - counted(before, 'context="world"'), 120);
+  assert.equal(counted(after, 'aspect="sip"') - counted(before, 'aspect="sip"'), 1);
+  assert.equal(after.length, before.length, 'names of tenants make no series');
+  assert.ok(!after.some((line) => line.includes('thing_') || line.includes(who.tenant) || line.includes(who.key)));
+});
