@@ -165,7 +165,8 @@ private:
       } else {  // halves, until the culprit is alone
         auto rest = std::make_shared<batch>();
         const auto middle = x->marks.begin() + static_cast<std::ptrdiff_t>(x->marks.size() / 2);
-        rest->marks.assign(std::make_move_iterator(middle), std::make_move_iterator(x->marks.end()));
+        rest->marks.assign(std::make_move_iterator(middle),
+                           std::make_move_iterator(x->marks.end()));
         x->marks.erase(middle, x->marks.end());
         on.parts.push_front(std::move(rest));
         on.parts.push_front(x);
