@@ -47,6 +47,14 @@ std::vector<std::string_view> contexts_of(const query_request& ask) {
   return out;
 }
 
+/// A capability that the key does not carry counts for nothing (agentese.md 4.1).
+void keep_carried(std::vector<std::string>& capabilities, const sql::key_scopes& scopes) {
+  std::erase_if(capabilities, [&](const std::string& x) {
+    return !((x == "read" && scopes.read) || (x == "write" && scopes.write) ||
+             (x == "admin" && scopes.admin));
+  });
+}
+
 using names = std::vector<std::string>;
 
 void collect(const call_ptr& c, std::vector<std::string_view> contexts, names have,
@@ -77,6 +85,7 @@ void answer_query(const call_ptr& c, agentese::observer who,
     return;
   }
   auto ask = query_of(*c);
+  keep_carried(who.capabilities, c->who->key.scopes);
   auto contexts = contexts_of(ask);
   collect(c, std::move(contexts), {},
           [c, ask, who = std::move(who), refuse = std::move(refuse)](const names& defined) {

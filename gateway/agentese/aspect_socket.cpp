@@ -305,14 +305,16 @@ private:
     wake();
   }
 
+  static std::string lost_text(const speech& x) {
+    const auto why = agentese::errors::unavailable(x.path, "The answer cannot be followed");
+    return error_text(x.id, gateway_problem(why, ""));
+  }
+
   /// The session of an answer cannot be reached.
   void lost(const std::shared_ptr<session_reader>& reader) {
     for (auto x = speaking_.begin(); x != speaking_.end(); ++x)
       if (x->reader == reader) {
-        answers_.push_back(error_text(
-            x->id,
-            gateway_problem(agentese::errors::unavailable(x->path, "The answer cannot be followed"),
-                            "")));
+        answers_.push_back(lost_text(*x));
         reader->on_ready = [] {};
         reader->stop();
         speaking_.erase(x);
@@ -352,9 +354,12 @@ private:
       }
     }
     const bool full = events_.size() == room;
+    const bool said_last = !events_.empty() && events_.back()->end != nullptr;
     events_.clear();
     x.over = x.reader->ended();
     if (x.over) {
+      if (!said_last)  // its session was removed
+        out.add(lost_text(x));
       x.reader->on_ready = [] {};
       x.reader->stop();
     }
