@@ -277,6 +277,21 @@ test('19.18: without write nothing is changed but by the soul and the void; a ca
     assert.equal((await reader.v1(path, kwargs)).status, 200, path);
 });
 
+test('4.1: what the server asks of itself is nobody else\'s to ask, on no way', async () => {
+  const ana = await tenant('admin', { scopes: ['read', 'write', 'admin'] });
+  for (const [path, kwargs] of [['void.capital.credit', { agent: 'tenant', amount: 0.5 }], ['void.entropy.charge', { id: 'x', amount: 1 }], ['void.entropy.refund', { id: 'x' }], ['time.schedule.run_due', {}], ['self.aliases.expand', { name: 'me' }]]) {
+    await ana.refused(path, kwargs, 403, 'AFFORDANCE_DENIED');
+    assert.equal((await ana.v1(path, kwargs)).status, 403, path);
+    assert.equal((await ana.compose([path])).status, 403, path);
+    await ana.refused('self.judgment.refine', { generator_path: path, ...kwargs }, 403);
+    assert.notEqual((await ana.invoke('time.schedule.defer', { path, kwargs, delay: 0 })).status, 200, path);
+    assert.equal((await ana.ok('void.pataphysics.melt', { path, kwargs })).melted, true, 'it failed, so it melted');
+    const help = await ana.ok(`${path.split('.').slice(0, 2).join('.')}.help`);
+    assert.ok(!help.aspects.some((x) => x.aspect === path.split('.')[2]), 'nor is it told of');
+  }
+  assert.equal((await ana.ok('void.capital.balance')).balance, 0.5);
+});
+
 test('19.18: what invokes for others invokes with the rights of who asked', async () => {
   const ana = await tenant('developer');
   await ana.ok('self.memory.engram', { key: 'kept', data: 'x' });

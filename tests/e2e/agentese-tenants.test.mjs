@@ -181,6 +181,39 @@ test('64 writers of one entity: nothing is lost', async () => {
   for (let i = 0; i < 64; i++) assert.equal(state[`m${i}`], i);
 });
 
+test('what may happen once happens once, however many ask', async () => {
+  const who = await tenant();
+  const { token } = await who.ok('void.capital.bypass', { cost: 0.1 });
+  const redeemed = await Promise.all(Array.from({ length: 32 }, () => who.ok('void.capital.redeem', { token })));
+  assert.equal(redeemed.filter((x) => x.valid).length, 1, 'a token is used once');
+
+  const { token_id: id } = await who.ok('self.semaphore.yield', { prompt: 'Ship it?' });
+  const ends = await Promise.all(Array.from({ length: 32 }, (_, i) => who.ok(`world.purgatory.${i % 2 ? 'resolve' : 'cancel'}`, { token_id: id, human_input: `${i}` })));
+  const won = ends.filter((x) => !x.error);
+  assert.equal(won.length, 1, JSON.stringify(ends));
+  assert.equal((await who.ok('self.semaphore.status', { token_id: id })).status, won[0].status);
+
+  const grant = await who.ok('void.entropy.sip', { amount: 8 });
+  const poured = await Promise.all(Array.from({ length: 16 }, () => who.invoke('void.entropy.pour', { grant })));
+  assert.equal(poured.filter((x) => x.status === 200).length, 1, 'a grant is poured once');
+  assert.equal((await who.ok('void.entropy.status')).remaining, 96);
+
+  const { id: action } = await who.ok('time.schedule.defer', { path: 'void.entropy.sip', delay: 3600 });
+  const cancelled = await Promise.all(Array.from({ length: 16 }, () => who.ok('time.schedule.cancel', { id: action })));
+  assert.equal(cancelled.filter((x) => !x.error).length, 1, 'an action is cancelled once');
+});
+
+test('two definitions that would close a circle together: one of them is refused', async () => {
+  const who = await tenant();
+  const define = (name, parent) => who.v1(`concept.${name}.define`, { name, spec: name, extends: [`concept.${parent}`] });
+  for (let i = 0; i < 6; i++) {
+    await define(`a${i}`, 'entity');
+    await define(`b${i}`, 'entity');
+    const statuses = (await Promise.all([define(`a${i}`, `b${i}`), define(`b${i}`, `a${i}`)])).map((x) => x.status);
+    assert.equal(statuses.filter((x) => x === 200).length, 1, statuses.join());
+  }
+});
+
 for (const [context, path, kwargs] of [
   ['world', 'world.house.transform', { changes: { colour: 'red' } }],
   ['void', 'void.entropy.sip', { amount: 1 }],
