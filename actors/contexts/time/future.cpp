@@ -1,7 +1,6 @@
 // time.future: what may come (agentese.md section 8.5), from the states that nodes had and from how
 // often they were invoked.
 
-#include <boost/json/parse.hpp>
 
 #include "actors/contexts/call.hpp"
 #include "actors/contexts/time/instant.hpp"
@@ -10,6 +9,7 @@
 #include "actors/contexts/time/simulation.hpp"
 #include "actors/contexts/time/state_changes.hpp"
 #include "actors/contexts/time/trend.hpp"
+#include "actors/own_json.hpp"
 #include "protocol/agentese/path.hpp"
 #include "sql/agentese_graph.hpp"
 #include "sql/agentese_nodes.hpp"
@@ -41,7 +41,7 @@ task<std::vector<past_state>> states_of(aspect_call& c, std::string target) {
   for (const auto& x : stored)
     if (const auto at = parse_instant(x.at, {}))
       out.push_back({std::chrono::duration<double>(at->time_since_epoch()).count(),
-                     json::parse(x.state)});
+                     parse_own(x.state)});
   co_return out;
 }
 
@@ -112,7 +112,8 @@ task<outcome> forecast(aspect_call& c) {
   const auto horizon = parse_duration(c.text("horizon"));
   if (!horizon)
     co_return errors::invalid_argument(
-        c.full_path(), "horizon", "horizon must be a length of time up to ten years, as 30m, 1d, 2w");
+        c.full_path(), "horizon",
+        "horizon must be a length of time up to ten years, as 30m, 1d, 2w");
   const auto known = co_await evidence_of(c, target);
   const auto note =
       known ? "the line of least squares through " + std::to_string(known->found.count) +
@@ -250,7 +251,9 @@ constexpr argument simulate_args[] = {
      .type = argument_type::object,
      .default_json = "{}",
      .meaning = "`state` (numbers by name), `growth`, `delta`, `noise`, `min`, `max`, `seed`"},
-    {.name = "target", .meaning = "a node whose state and its trend to begin with", .max_bytes = 512},
+    {.name = "target",
+     .meaning = "a node whose state and its trend to begin with",
+     .max_bytes = 512},
     {.name = "step",
      .default_json = "\"1d\"",
      .meaning = "how long a step is, for the trend of a target",

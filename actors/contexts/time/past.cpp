@@ -1,12 +1,12 @@
 // time.past: the states that nodes had (agentese.md section 8.5). One is kept with each change.
 // Of self.state and self.memory, the checkpoints.
 
-#include <boost/json/parse.hpp>
 
 #include "actors/contexts/call.hpp"
 #include "actors/contexts/time/instant.hpp"
 #include "actors/contexts/time/nodes.hpp"
 #include "actors/contexts/time/state_changes.hpp"
+#include "actors/own_json.hpp"
 #include "protocol/agentese/path.hpp"
 #include "sql/agentese_nodes.hpp"
 #include "sql/agentese_self.hpp"
@@ -70,7 +70,7 @@ task<outcome> project(aspect_call& c) {
   const auto was = co_await state_at(c, target, *time);
   json::object out{{"target", target}, {"timestamp", c.text("timestamp")}, {"state", nullptr}};
   if (was) {
-    out["state"] = json::parse(was->state);
+    out["state"] = parse_own(was->state);
     out["at"] = was->at;
     out["version"] = was->version;
   } else {
@@ -94,10 +94,10 @@ task<outcome> compare(aspect_call& c) {
   const auto is = co_await state_at(c, target, *second);
   json::value before;
   if (was)
-    before = json::parse(was->state);
+    before = parse_own(was->state);
   json::value after;
   if (is)
-    after = json::parse(is->state);
+    after = parse_own(is->state);
   auto changes = changes_between(before, after);
   co_return json::object{{"target", target},
                          {"t1", to_text(*first)},

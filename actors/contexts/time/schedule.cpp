@@ -4,7 +4,6 @@
 // (scheduler.hpp). Each action is claimed in a transaction of its own before it runs, so that
 // whatever dies in between, it does not run twice.
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <set>
@@ -13,6 +12,7 @@
 #include "actors/contexts/time/nodes.hpp"
 #include "actors/logos/arguments.hpp"
 #include "actors/logos/logos.hpp"
+#include "actors/own_json.hpp"
 #include "protocol/agentese/path.hpp"
 #include "sql/agentese_schedule.hpp"
 #include "sql/tenants.hpp"
@@ -216,7 +216,7 @@ task<outcome> list(aspect_call& c) {
       one["error"] = x.error;
     // What came of it is for who asked for it: a soul's answer, say.
     if (x.own && !x.result.empty())
-      one["result"] = json::parse(x.result);
+      one["result"] = parse_own(x.result);
     if (x.own && x.truncated)
       one["result_truncated"] = true;
     actions.emplace_back(std::move(one));
@@ -318,7 +318,10 @@ constexpr argument defer_args[] = {
      .least = 0,
      .most = 31'536'000},
     {.name = "at", .meaning = "ISO 8601 time, before `delay`; one that has passed is due at once"},
-    {.name = "kwargs", .type = argument_type::object, .default_json = "{}", .meaning = "its kwargs"},
+    {.name = "kwargs",
+     .type = argument_type::object,
+     .default_json = "{}",
+     .meaning = "its kwargs"},
 };
 constexpr argument cancel_args[] = {
     {.name = "id", .required = true, .meaning = "as `defer` gave it", .max_bytes = 64}};

@@ -143,8 +143,8 @@ scheduler::parts scheduler_parts(runtime::io_thread& thread, runtime::port& port
                std::optional<sql::due_tenants> found;
                if (auto* due = std::get_if<0>(&x))
                  found = std::move(*due);
-               boost::asio::post(thread.context(),
-                                 [done, found = std::move(found)]() mutable { done(std::move(found)); });
+               const auto tell = [done, found = std::move(found)] { done(found); };
+               boost::asio::post(thread.context(), tell);
              });
   };
   out.here = [&entities](tenant_id tenant) {

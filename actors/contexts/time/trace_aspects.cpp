@@ -47,7 +47,8 @@ json::array ghosts_of(const registry& nodes, const agentese::path& target,
     const bool invoked =
         std::any_of(seen.begin(), seen.end(), [&](const auto& x) { return x.path == path; });
     if (!invoked && !aspect.spec->internal && out.size() < most_ghosts)
-      out.emplace_back(json::object{{"path", path}, {"category", to_string(aspect.spec->category)}});
+      out.emplace_back(
+          json::object{{"path", path}, {"category", to_string(aspect.spec->category)}});
   }
   return out;
 }
@@ -168,7 +169,8 @@ std::optional<std::set<std::string>> paths_in(const json::value& x) {
       return std::nullopt;
     std::string path{*text};
     if (object != nullptr)
-      if (const auto* aspect = object->if_contains("aspect"); aspect != nullptr && aspect->is_string())
+      if (const auto* aspect = object->if_contains("aspect");
+          aspect != nullptr && aspect->is_string())
         path += "." + std::string{aspect->get_string()};
     out.insert(std::move(path));
   }
@@ -265,7 +267,8 @@ task<outcome> trace_render(aspect_call& c) {
   size_t count = 0;
   if (source == "static" && draw_spans)
     co_return errors::invalid_argument(
-        c.full_path(), "source", "what is registered has no time: " + mode + " needs source runtime");
+        c.full_path(), "source",
+        "what is registered has no time: " + mode + " needs source runtime");
   if (source == "static" && mode == "tree") {
     const auto paths = registered_paths(c.nodes(), target);
     count = paths.size();
