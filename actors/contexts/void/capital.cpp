@@ -150,11 +150,16 @@ task<outcome> bypass(aspect_call& c) {
 std::string_view reason_of(sql::token_state x) {
   using enum sql::token_state;
   switch (x) {
-    case unknown: return "unknown token";
-    case other_check: return "the token is for another check";
-    case expired: return "the token has expired";
-    case used: return "the token was used before";
-    case valid: break;
+    case unknown:
+      return "unknown token";
+    case other_check:
+      return "the token is for another check";
+    case expired:
+      return "the token has expired";
+    case used:
+      return "the token was used before";
+    case valid:
+      break;
   }
   return "the token was used just now";
 }
@@ -209,21 +214,20 @@ constexpr argument tithe_args[] = {{.name = "amount",
                                     .type = argument_type::number,
                                     .default_json = "0.1",
                                     .meaning = "more than 0, at most the balance"}};
-constexpr argument bypass_args[] = {
-    {.name = "check",
-     .default_json = R"("trust_gate")",
-     .meaning = "what the token lets its bearer pass",
-     .max_bytes = 128},
-    {.name = "cost",
-     .type = argument_type::number,
-     .default_json = "0.1",
-     .meaning = "more than 0, at most the balance"},
-    {.name = "ttl",
-     .type = argument_type::integer,
-     .default_json = "60",
-     .meaning = "seconds until it expires",
-     .least = 1,
-     .most = 3600}};
+constexpr argument bypass_args[] = {{.name = "check",
+                                     .default_json = R"("trust_gate")",
+                                     .meaning = "what the token lets its bearer pass",
+                                     .max_bytes = 128},
+                                    {.name = "cost",
+                                     .type = argument_type::number,
+                                     .default_json = "0.1",
+                                     .meaning = "more than 0, at most the balance"},
+                                    {.name = "ttl",
+                                     .type = argument_type::integer,
+                                     .default_json = "60",
+                                     .meaning = "seconds until it expires",
+                                     .least = 1,
+                                     .most = 3600}};
 constexpr argument redeem_args[] = {
     {.name = "token", .required = true, .meaning = "of a bypass", .max_bytes = 256},
     {.name = "check",
@@ -299,7 +303,8 @@ constexpr aspect_spec aspects[] = {
 void register_capital(registry& to) {
   static constexpr node_spec spec{
       .path = "void.capital",
-      .description = "Accursed capital: what an agent may give away, or spend on being let through.",
+      .description =
+          "Accursed capital: what an agent may give away, or spend on being let through.",
       .aspects = aspects,
       .common = "*"};
   to.add(spec);

@@ -97,15 +97,15 @@ std::vector<contract_check> check_contract(const contract& x, std::string_view t
   for (const auto& part : x.excludes)
     out.push_back({quoted("excludes", part), lower.find(persona::folded(part)) == lower.npos});
   if (!x.starts_with.empty())
-    out.push_back({quoted("starts with", x.starts_with),
-                   lower.starts_with(persona::folded(x.starts_with))});
+    out.push_back(
+        {quoted("starts with", x.starts_with), lower.starts_with(persona::folded(x.starts_with))});
   if (!x.ends_with.empty())
     out.push_back(
         {quoted("ends with", x.ends_with), lower.ends_with(persona::folded(x.ends_with))});
   const auto length = code_points(text);
   if (x.min_length > 0)
-    out.push_back({"has at least " + std::to_string(x.min_length) + " characters",
-                   length >= x.min_length});
+    out.push_back(
+        {"has at least " + std::to_string(x.min_length) + " characters", length >= x.min_length});
   if (x.max_length)
     out.push_back(
         {"has at most " + std::to_string(*x.max_length) + " characters", length <= *x.max_length});

@@ -24,10 +24,10 @@ constexpr double surest = 0.95;
 constexpr size_t pattern_most_bytes = 400;
 
 /// Frequent in any conversation, beyond what `words::telling` leaves out.
-constexpr std::array<std::string_view, 24> small_talk{
-    "come", "don't", "find", "give", "going", "good", "help", "know", "let's", "look", "make", "need",
-    "please", "really", "something", "take", "tell", "thing", "things", "think", "want", "will",
-    "would", "your"};
+constexpr std::array<std::string_view, 22> small_talk{
+    "come",   "find",  "give",   "going",  "good",      "help", "know", "look",
+    "make",   "need",  "please", "really", "something", "take", "tell", "thing",
+    "things", "think", "want",   "will",   "would",     "your"};
 
 /// Which way along an axis a word leans.
 struct lean {
@@ -36,23 +36,40 @@ struct lean {
   double way;
 };
 constexpr lean leans[] = {
-    {"challenge", "heterarchy", 0.5},   {"explore", "joy", 0.5},
-    {"reflect", "gratitude", 0.5},      {"advise", "generativity", 0.5},
-    {"asks", "heterarchy", 0.5},        {"simple", "aesthetic", -1},
-    {"minimal", "aesthetic", -1},       {"ornament", "aesthetic", 1},
-    {"detail", "aesthetic", 0.5},       {"example", "categorical", -1},
-    {"concrete", "categorical", -1},    {"abstract", "categorical", 1},
-    {"theory", "categorical", 1},       {"category", "categorical", 1},
-    {"pattern", "categorical", 0.5},    {"thank", "gratitude", 1},
-    {"thanks", "gratitude", 1},         {"grateful", "gratitude", 1},
-    {"useful", "gratitude", -0.5},      {"boss", "heterarchy", -1},
-    {"manager", "heterarchy", -1},      {"team", "heterarchy", 0.5},
-    {"peer", "heterarchy", 1},          {"together", "heterarchy", 0.5},
-    {"write", "generativity", 0.5},     {"create", "generativity", 1},
-    {"generate", "generativity", 1},    {"document", "generativity", -1},
-    {"documentation", "generativity", -1}, {"play", "joy", 1},
-    {"game", "joy", 1},                 {"funny", "joy", 1},
-    {"serious", "joy", -1},             {"discipline", "joy", -0.5},
+    {"challenge", "heterarchy", 0.5},
+    {"explore", "joy", 0.5},
+    {"reflect", "gratitude", 0.5},
+    {"advise", "generativity", 0.5},
+    {"asks", "heterarchy", 0.5},
+    {"simple", "aesthetic", -1},
+    {"minimal", "aesthetic", -1},
+    {"ornament", "aesthetic", 1},
+    {"detail", "aesthetic", 0.5},
+    {"example", "categorical", -1},
+    {"concrete", "categorical", -1},
+    {"abstract", "categorical", 1},
+    {"theory", "categorical", 1},
+    {"category", "categorical", 1},
+    {"pattern", "categorical", 0.5},
+    {"thank", "gratitude", 1},
+    {"thanks", "gratitude", 1},
+    {"grateful", "gratitude", 1},
+    {"useful", "gratitude", -0.5},
+    {"boss", "heterarchy", -1},
+    {"manager", "heterarchy", -1},
+    {"team", "heterarchy", 0.5},
+    {"peer", "heterarchy", 1},
+    {"together", "heterarchy", 0.5},
+    {"write", "generativity", 0.5},
+    {"create", "generativity", 1},
+    {"generate", "generativity", 1},
+    {"document", "generativity", -1},
+    {"documentation", "generativity", -1},
+    {"play", "joy", 1},
+    {"game", "joy", 1},
+    {"funny", "joy", 1},
+    {"serious", "joy", -1},
+    {"discipline", "joy", -0.5},
 };
 
 affinities leaning_of(std::string_view text) {
@@ -119,9 +136,9 @@ std::vector<sighting> sightings(const sql::dream_view& view,
   for (auto& x : all) {
     if (!texts.insert(persona::folded(x.text)).second)
       continue;
-    const auto at =
-        std::find_if(view.garden.begin(), view.garden.end(),
-                     [&](const auto& y) { return persona::same_folded(y.text, x.text); });
+    const auto at = std::find_if(view.garden.begin(), view.garden.end(), [&](const auto& y) {
+      return persona::same_folded(y.text, x.text);
+    });
     out.push_back({std::move(x), at == view.garden.end() ? nullptr : &*at});
   }
   return out;
@@ -134,8 +151,8 @@ affinities confidence_deltas(const std::vector<sighting>& seen) {
   constexpr uint32_t evidence_most = 5;
   affinities out;
   for (const auto& x : seen) {
-    const auto evidence = std::min(x.before == nullptr ? 1 : x.before->occurrences + 1,
-                                   evidence_most);
+    const auto evidence =
+        std::min(x.before == nullptr ? 1 : x.before->occurrences + 1, evidence_most);
     for (const auto& [axis, way] : x.what.leaning)
       out[axis] += way * step * evidence;
   }
@@ -166,8 +183,8 @@ std::string added_confidence(std::string_view before, const affinities& deltas) 
 }
 
 json::object report_of(std::string_view timestamp, size_t processed, size_t discovered,
-                       size_t promoted, size_t composted, json::object deltas,
-                       json::array insights, bool dry_run) {
+                       size_t promoted, size_t composted, json::object deltas, json::array insights,
+                       bool dry_run) {
   return {{"timestamp", timestamp},
           {"interactions_processed", processed},
           {"patterns_discovered", discovered},
@@ -281,8 +298,8 @@ dream dream_of(const sql::dream_view& view, std::vector<found_pattern> suggestio
         ++promoted;
         insights.emplace_back("'" + x.what.text + "' has grown to a " + stage + ".");
       }
-      changes.seen_again.push_back({x.before->id, occurrences, stage,
-                                    std::max(x.before->confidence, x.what.confidence)});
+      changes.seen_again.push_back(
+          {x.before->id, occurrences, stage, std::max(x.before->confidence, x.what.confidence)});
     } else if (room > 0) {
       --room;
       insights.emplace_back("New: " + x.what.text + " (" + percent(x.what.confidence) + ").");

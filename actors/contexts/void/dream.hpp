@@ -41,8 +41,7 @@ struct dream {
 };
 
 /// One cycle over the oldest interactions of `view`, at most as many as a cycle takes.
-[[nodiscard]] dream dream_of(const sql::dream_view& view,
-                             std::vector<found_pattern> suggestions, std::string_view timestamp,
-                             bool dry_run);
+[[nodiscard]] dream dream_of(const sql::dream_view& view, std::vector<found_pattern> suggestions,
+                             std::string_view timestamp, bool dry_run);
 
 }  // namespace kgents::actors::void_nodes

@@ -34,7 +34,9 @@ dream dreamt(const dream_view& view, std::vector<found_pattern> suggestions = {}
   return dream_of(view, std::move(suggestions), "2026-01-05T03:00:00.000000+00:00", dry_run);
 }
 
-int64_t count(const dream& x, std::string_view name) { return x.report.at(name).to_number<int64_t>(); }
+int64_t count(const dream& x, std::string_view name) {
+  return x.report.at(name).to_number<int64_t>();
+}
 
 garden_pattern grown(std::string text, uint32_t occurrences, double days_unseen = 1) {
   return {.id = 7,

@@ -17,16 +17,17 @@ task<outcome> manifest(aspect_call& c) {
   const auto now = co_await c.read(std::move(ask));
   co_return json::object{
       {"summary", "The accursed share"},
-      {"content", "What is left over, to be spent without purpose: sip from it, pour back what was "
-                  "not needed, tithe so that it grows again."},
+      {"content",
+       "What is left over, to be spent without purpose: sip from it, pour back what was "
+       "not needed, tithe so that it grows again."},
       {"metadata", json::object{{"remaining", now.remaining.units()},
                                 {"initial", entropy::cap.units()},
                                 {"history_length", now.moves}}}};
 }
 
 task<outcome> witness(aspect_call& c) {
-  auto ask = entropy::history(c.tenant(), entropy::tenant_pool,
-                              static_cast<uint32_t>(c.integer("limit")));
+  auto ask =
+      entropy::history(c.tenant(), entropy::tenant_pool, static_cast<uint32_t>(c.integer("limit")));
   const auto moves = co_await c.read(std::move(ask));
   json::array history;
   for (const auto& x : moves) {
@@ -154,7 +155,9 @@ constexpr argument witness_args[] = {{.name = "limit",
                                       .most = entropy::kept_moves}};
 constexpr argument pour_args[] = {
     {.name = "amount", .type = argument_type::number, .meaning = "more than 0"},
-    {.name = "grant", .type = argument_type::any, .meaning = "what a sip answered, or its `grant`"}};
+    {.name = "grant",
+     .type = argument_type::any,
+     .meaning = "what a sip answered, or its `grant`"}};
 constexpr argument charge_args[] = {
     {.name = "id", .required = true, .meaning = "charged once under it", .max_bytes = 128},
     {.name = "amount", .type = argument_type::number, .required = true}};
@@ -226,8 +229,9 @@ constexpr aspect_spec aspects[] = {
 void register_entropy(registry& to) {
   static constexpr node_spec spec{
       .path = "void.entropy",
-      .description = "The pool of entropy: 100 to begin with, drawn by sips, refilled by pours and "
-                     "tithes.",
+      .description =
+          "The pool of entropy: 100 to begin with, drawn by sips, refilled by pours and "
+          "tithes.",
       .aspects = aspects,
       .common = "*"};
   to.add(spec);

@@ -30,8 +30,8 @@ constexpr std::array<principle, 7> principles{{
     {"generative", "new create grow learn idea teach write", "More will come of it."},
 }};
 
-constexpr std::array<std::string_view, 4> openings{"Thank you, ", "With gratitude to ", "This is owed to ",
-                                         "Seen and thanked: "};
+constexpr std::array<std::string_view, 4> openings{"Thank you, ", "With gratitude to ",
+                                                   "This is owed to ", "Seen and thanked: "};
 
 /// The principle whose signs the text has most of; without any, one that the text itself picks.
 const principle& principle_of(const std::string& what) {
@@ -42,8 +42,7 @@ const principle& principle_of(const std::string& what) {
       most = n;
       best = &x;
     }
-  return best != nullptr ? *best
-                         : persona::random_choice{persona::hash_of(what)}.pick(principles);
+  return best != nullptr ? *best : persona::random_choice{persona::hash_of(what)}.pick(principles);
 }
 
 task<outcome> thank(aspect_call& c) {

@@ -24,7 +24,7 @@ inline constexpr double pressure_per_token = 0.001;
 inline constexpr double kept_per_tick = 0.99;  ///< a tick is a second
 inline constexpr double fever_at = 1.0;
 inline constexpr double fever_until = 0.5;
-inline constexpr double fever_draw = 0.5;  ///< of its intensity …
+inline constexpr double fever_draw = 0.5;       ///< of its intensity …
 inline constexpr double fever_draw_most = 1.0;  ///< … up to this
 inline constexpr double temperature_most = 2.0;
 /// Older usage weighs less than a ten-millionth of its pressure.

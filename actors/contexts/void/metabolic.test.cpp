@@ -53,7 +53,7 @@ CAF_TEST(no fever draws more than one) {
   CAF_CHECK(near(advance(at_rest(), used, 1000).fevers.at(0).draw, 1.0));
 }
 
-CAF_TEST(exactly one brings a fever and less does not) {
+CAF_TEST(exactly one brings a fever and less does not ) {
   const tokens_of_second enough[] = {{1000, 1000, 0}};
   CAF_CHECK_EQUAL(advance(at_rest(), enough, 1000).fevers.size(), 1u);
   const tokens_of_second less[] = {{1000, 999, 0}};

@@ -139,11 +139,10 @@ task<outcome> dream(aspect_call& c) {
   ask.max_tokens = limits::model_tokens;
   auto text = co_await ask_briefly(c, std::move(ask));
   const bool by_model = text.has_value();
-  co_return json::object{
-      {"dream", by_model ? std::move(*text) : muse::fever_dream(context, seed)},
-      {"oblique", muse::oblique(seed)},
-      {"in_fever", now.step.state.in_fever},
-      {"method", by_model ? "llm" : "oblique"}};
+  co_return json::object{{"dream", by_model ? std::move(*text) : muse::fever_dream(context, seed)},
+                         {"oblique", muse::oblique(seed)},
+                         {"in_fever", now.step.state.in_fever},
+                         {"method", by_model ? "llm" : "oblique"}};
 }
 
 constexpr argument tithe_args[] = {{.name = "amount",

@@ -39,11 +39,26 @@ constexpr std::array<std::string_view, deck_size> deck{
 
 /// Where to look from: each a world with laws of its own.
 constexpr std::array<std::string_view, 20> lenses{
-    "tide pools",        "cartography",    "a string quartet",   "beekeeping",
-    "glassblowing",      "night trains",   "a public library",   "weather forecasting",
-    "sourdough",         "semaphore",      "an old orchard",     "lighthouse keeping",
-    "knot theory",       "street markets", "a theatre backstage", "bird migration",
-    "the history of zero", "shipbreaking", "moss",               "a game of go",
+    "tide pools",
+    "cartography",
+    "a string quartet",
+    "beekeeping",
+    "glassblowing",
+    "night trains",
+    "a public library",
+    "weather forecasting",
+    "sourdough",
+    "semaphore",
+    "an old orchard",
+    "lighthouse keeping",
+    "knot theory",
+    "street markets",
+    "a theatre backstage",
+    "bird migration",
+    "the history of zero",
+    "shipbreaking",
+    "moss",
+    "a game of go",
 };
 
 constexpr std::array<std::string_view, 12> moves{

@@ -64,14 +64,16 @@ CAF_TEST(hostile and empty texts get an answer in one line) {
 
 CAF_TEST(a solution says what its contract wants said) {
   const auto ensure = wanted(
-      R"({"contains": ["tea", "a kettle"], "starts_with": "Perhaps", "ends_with": "quod erat", "min_length": 600})");
+      R"({"contains": ["tea", "a kettle"], "starts_with": "Perhaps", "ends_with": "quod erat",
+          "min_length": 600})");
   const auto x = muse::solution("cold mornings", ensure, 3);
   CAF_CHECK(satisfies(ensure, x));
 }
 
 CAF_TEST(each clause of a contract is checked) {
   const auto ensure = wanted(
-      R"({"contains": "Tea", "excludes": ["milk"], "starts_with": "so", "ends_with": ".", "min_length": 5, "max_length": 10})");
+      R"({"contains": "Tea", "excludes": ["milk"], "starts_with": "so", "ends_with": ".",
+          "min_length": 5, "max_length": 10})");
   const auto passed = [&](std::string_view text) {
     std::string out;
     for (const auto& x : check_contract(ensure, text))

@@ -130,7 +130,8 @@ task<outcome> melt(aspect_call& c) {
     auto got = co_await c.invoke(path, std::move(kwargs));
     if (got.ok()) {
       auto& value = std::get<0>(got);
-      const auto text = value.is_string() ? std::string{value.get_string()} : json::serialize(value);
+      const auto text =
+          value.is_string() ? std::string{value.get_string()} : json::serialize(value);
       if (satisfies(std::get<contract>(read), text))
         co_return json::object{{"melted", false}, {"path", path}, {"result", std::move(value)}};
       failed = "its answer broke the contract";
@@ -199,8 +200,9 @@ task<outcome> imagine(aspect_call& c) {
 constexpr argument ensure_arg = {
     .name = "ensure",
     .type = argument_type::any,
-    .meaning = "a text it must contain, or {contains, excludes, starts_with, ends_with, "
-               "min_length, max_length}"};
+    .meaning =
+        "a text it must contain, or {contains, excludes, starts_with, ends_with, "
+        "min_length, max_length}"};
 constexpr argument retries_arg = {.name = "max_retries",
                                   .type = argument_type::integer,
                                   .default_json = "3",
@@ -267,11 +269,10 @@ constexpr aspect_spec aspects[] = {
 }  // namespace
 
 void register_pataphysics(registry& to) {
-  static constexpr node_spec spec{
-      .path = "void.pataphysics",
-      .description = "The science of imaginary solutions.",
-      .aspects = aspects,
-      .common = "*"};
+  static constexpr node_spec spec{.path = "void.pataphysics",
+                                  .description = "The science of imaginary solutions.",
+                                  .aspects = aspects,
+                                  .common = "*"};
   to.add(spec);
 }
 
