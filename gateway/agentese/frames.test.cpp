@@ -22,6 +22,10 @@ json::value data_of(std::string_view frame) {
   return json::parse(std::string_view{frame}.substr(at + 6, end - at - 6));
 }
 
+json::value member_of(std::string_view frame, std::string_view name) {
+  return data_of(frame).at(name);
+}
+
 turn_end finished(std::string text) {
   turn_end out;
   out.text = std::move(text);
@@ -59,7 +63,7 @@ CAF_TEST(frames are named on / api / v1 and unnamed on / agentese) {
   CAF_CHECK_EQUAL(done.at("result").at("a").as_array().size(), 1u);
   CAF_CHECK_EQUAL(done.at("chunks_count"), 3);
   CAF_CHECK(!done.as_object().contains("type"));
-  CAF_CHECK_EQUAL(data_of(done_frame(stream_dialect::gateway, end, "")).at("type"), "done");
+  CAF_CHECK_EQUAL(member_of(done_frame(stream_dialect::gateway, end, ""), "type"), "done");
 }
 
 CAF_TEST(a turn is shown as a stream of its aspect with the ids of its events) {
@@ -69,18 +73,18 @@ CAF_TEST(a turn is shown as a stream of its aspect with the ids of its events) {
   const auto chunk = make_chunk_event(turn, 1, 0, "Why?");
   const auto first = framing.frame(*chunk);
   CAF_CHECK(first.find("id: " + chunk->place().text()) != std::string::npos);
-  CAF_CHECK_EQUAL(data_of(first).at("content"), "Why?");
-  CAF_CHECK_EQUAL(data_of(first).at("partial"), true);
+  CAF_CHECK_EQUAL(member_of(first, "content"), "Why?");
+  CAF_CHECK_EQUAL(member_of(first, "partial"), true);
   const auto done = framing.frame(*make_complete_event(turn, 1, 1, finished("Why?")));
   CAF_CHECK(done.starts_with("event: done\n"));
-  CAF_CHECK_EQUAL(data_of(done).at("result"), "Why?");
-  CAF_CHECK_EQUAL(data_of(done).at("span_id").as_string().size(), 16u);
+  CAF_CHECK_EQUAL(member_of(done, "result"), "Why?");
+  CAF_CHECK_EQUAL(member_of(done, "span_id").as_string().size(), 16u);
   turn_end failed;
   failed.error = "It took too long.";
   failed.error_type = "provider_timeout";
   const auto error = framing.frame(*make_error_event(turn, 1, 1, failed));
   CAF_CHECK(error.starts_with("event: error\n"));
-  CAF_CHECK_EQUAL(data_of(error).at("code"), "TIMEOUT");
+  CAF_CHECK_EQUAL(member_of(error, "code"), "TIMEOUT");
 }
 
 CAF_TEST(results go into their envelopes as they are) {

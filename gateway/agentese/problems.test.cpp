@@ -57,7 +57,7 @@ std::vector<expected> all() {
   };
 }
 
-std::string_view v1_text(const problem& x) { return x.body.at("detail").as_string(); }
+std::string v1_text(const problem& x) { return std::string{x.body.at("detail").as_string()}; }
 
 const json::object& detail(const problem& x) { return x.body.at("detail").as_object(); }
 
@@ -136,6 +136,8 @@ CAF_TEST(a refusal is an answer of its own in every dialect) {
   const agentese::refused no{"self.identity.evolve", "not like this", "owner", {}, "concept.x"};
   for (const auto& x : {v1_problem(no), universal_problem(no, "s"), gateway_problem(no, "t")})
     CAF_CHECK_EQUAL(x.status, 451);
-  CAF_CHECK_EQUAL(detail(universal_problem(no, "s")).at("consent_required"), "owner");
-  CAF_CHECK_EQUAL(detail(gateway_problem(no, "t")).at("appeal_to"), "concept.x");
+  const auto universal = universal_problem(no, "s");
+  CAF_CHECK_EQUAL(detail(universal).at("consent_required"), "owner");
+  const auto gateway = gateway_problem(no, "t");
+  CAF_CHECK_EQUAL(detail(gateway).at("appeal_to"), "concept.x");
 }
