@@ -38,8 +38,7 @@ query<capital_written> append(tenant_id tenant, std::string_view agent, std::str
   return {{.tenant = tenant,
            .statements = {{text,
                            {std::string{agent}, std::string{type},
-                            amount ? sql::value(amount->nanos) : param{},
-                            std::string{metadata}}}}},
+                            amount ? sql::value(amount->nanos) : param{}, std::string{metadata}}}}},
           [](std::vector<rows>& all) {
             return capital_written{all[0].boolean(0, 0), {all[0].integer(0, 1)}};
           }};
@@ -47,9 +46,8 @@ query<capital_written> append(tenant_id tenant, std::string_view agent, std::str
 
 query<capital_token> bypass(tenant_id tenant, std::string_view agent, std::string_view check,
                             nano_amount cost, uint32_t seconds, std::string_view token_hash) {
-  constexpr std::string_view text =
-      "SELECT outcome, balance, " KGENTS_SQL_TIME("expires_at")
-      " FROM kg.capital_bypass($1, $2, $3, $4, $5)";
+  constexpr std::string_view text = "SELECT outcome, balance, " KGENTS_SQL_TIME(
+      "expires_at") " FROM kg.capital_bypass($1, $2, $3, $4, $5)";
   return {{.tenant = tenant,
            .statements = {{text,
                            {std::string{agent}, std::string{check}, sql::value(cost.nanos),
@@ -58,10 +56,11 @@ query<capital_token> bypass(tenant_id tenant, std::string_view agent, std::strin
             using enum capital_token::outcome;
             const auto& x = all[0];
             const auto what = x.text(0, 0);
-            return capital_token{
-                .what = what == "issued" ? issued : what == "full" ? full : insufficient,
-                .balance = {x.integer(0, 1)},
-                .expires_at = string_at(x, 0, 2)};
+            return capital_token{.what = what == "issued" ? issued
+                                         : what == "full" ? full
+                                                          : insufficient,
+                                 .balance = {x.integer(0, 1)},
+                                 .expires_at = string_at(x, 0, 2)};
           }};
 }
 
@@ -91,8 +90,7 @@ query<std::optional<redeemed_token>> redeem(tenant_id tenant, std::string_view t
       "UPDATE kg.agentese_bypasses SET redeemed_at = now() WHERE token_hash = $1"
       " AND check_name = $2 AND redeemed_at IS NULL AND expires_at > now()"
       " RETURNING agent, cost, " KGENTS_SQL_TIME("expires_at");
-  return {{.tenant = tenant,
-           .statements = {{text, {std::string{token_hash}, std::string{check}}}}},
+  return {{.tenant = tenant, .statements = {{text, {std::string{token_hash}, std::string{check}}}}},
           [](std::vector<rows>& all) {
             const auto& x = all[0];
             return x.empty() ? std::nullopt

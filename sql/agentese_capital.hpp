@@ -20,7 +20,7 @@ struct capital_event {
 };
 
 struct capital_written {
-  bool done = false;  ///< false: the agent has less than the amount, and nothing was written
+  bool done = false;    ///< false: the agent has less than the amount, and nothing was written
   nano_amount balance;  ///< after it
 };
 

@@ -99,8 +99,7 @@ statement compost(const dream_changes& changes) {
 
 query<dream_view> view(tenant_id tenant, uint32_t interactions, uint32_t patterns) {
   constexpr std::string_view state =
-      "SELECT cycles, confidence, report, " KGENTS_SQL_TIME("dreamt_at")
-      " FROM kg.agentese_dreams";
+      "SELECT cycles, confidence, report, " KGENTS_SQL_TIME("dreamt_at") " FROM kg.agentese_dreams";
   // Session by session, since messages have no index by tenant.
   constexpr std::string_view said =
       "SELECT seq, left(content, 1000), mode FROM ("
@@ -133,12 +132,14 @@ query<nothing> apply(tenant_id tenant, const dream_changes& changes) {
       " last_message = greatest(d.last_message, excluded.last_message),"
       " confidence = excluded.confidence, report = excluded.report,"
       " dreamt_at = excluded.dreamt_at";
-  return {{.tenant = tenant,
-           .statements = {nurture(changes), plant(changes), compost(changes),
-                          {keep,
-                           {sql::value(changes.last_message), changes.confidence,
-                            changes.report}}}},
-          [](std::vector<rows>&) { return nothing{}; }};
+  return {
+      {.tenant = tenant,
+       .statements = {nurture(changes),
+                      plant(changes),
+                      compost(changes),
+                      {keep,
+                       {sql::value(changes.last_message), changes.confidence, changes.report}}}},
+      [](std::vector<rows>&) { return nothing{}; }};
 }
 
 }  // namespace kgents::sql::agentese_dreams

@@ -65,8 +65,7 @@ query<entropy_state> state(tenant_id tenant, std::string_view pool) {
           }};
 }
 
-query<std::vector<entropy_move>> history(tenant_id tenant, std::string_view pool,
-                                         uint32_t limit) {
+query<std::vector<entropy_move>> history(tenant_id tenant, std::string_view pool, uint32_t limit) {
   constexpr std::string_view text =
       "SELECT action, amount, seed, remaining, " KGENTS_SQL_TIME("created_at")
       " FROM (SELECT * FROM kg.agentese_entropy_history WHERE pool = $1"
@@ -78,12 +77,12 @@ query<std::vector<entropy_move>> history(tenant_id tenant, std::string_view pool
             const auto& x = all[0];
             std::vector<entropy_move> out;
             for (int row = 0; row < x.size(); ++row)
-              out.push_back({.action = string_at(x, row, 0),
-                             .amount = amount_at(x, row, 1),
-                             .seed = x.is_null(row, 2) ? std::nullopt
-                                                       : std::optional{number_at(x, row, 2)},
-                             .remaining = amount_at(x, row, 3),
-                             .timestamp = string_at(x, row, 4)});
+              out.push_back(
+                  {.action = string_at(x, row, 0),
+                   .amount = amount_at(x, row, 1),
+                   .seed = x.is_null(row, 2) ? std::nullopt : std::optional{number_at(x, row, 2)},
+                   .remaining = amount_at(x, row, 3),
+                   .timestamp = string_at(x, row, 4)});
             return out;
           }};
 }
@@ -101,8 +100,7 @@ query<entropy_change> tithe(tenant_id tenant, std::string_view pool, std::string
 query<entropy_poured> pour(tenant_id tenant, std::string_view pool, nano_amount amount) {
   constexpr std::string_view text =
       "SELECT returned, recovered, remaining FROM kg.entropy_pour($1, $2, NULL)";
-  return {{.tenant = tenant,
-           .statements = {{text, {std::string{pool}, sql::value(amount.nanos)}}}},
+  return {{.tenant = tenant, .statements = {{text, {std::string{pool}, sql::value(amount.nanos)}}}},
           [](std::vector<rows>& all) {
             const auto& x = all[0];
             return entropy_poured{amount_at(x, 0, 0), amount_at(x, 0, 1), amount_at(x, 0, 2)};
@@ -126,10 +124,10 @@ query<std::optional<entropy_poured>> pour_grant(tenant_id tenant, std::string_vi
   return {{.tenant = tenant, .statements = {{text, {std::string{pool}, grant.text()}}}},
           [](std::vector<rows>& all) {
             const auto& x = all[0];
-            return x.is_null(0, 0) ? std::nullopt
-                                   : std::optional{entropy_poured{amount_at(x, 0, 0),
-                                                                  amount_at(x, 0, 1),
-                                                                  amount_at(x, 0, 2)}};
+            return x.is_null(0, 0)
+                       ? std::nullopt
+                       : std::optional{entropy_poured{amount_at(x, 0, 0), amount_at(x, 0, 1),
+                                                      amount_at(x, 0, 2)}};
           }};
 }
 
@@ -138,10 +136,10 @@ query<entropy_change> charge(tenant_id tenant, std::string_view pool, std::strin
   constexpr std::string_view text =
       "SELECT CASE WHEN outcome <> 'exhausted' THEN $3::bigint END, remaining"
       " FROM kg.entropy_charge($1, $2, $3)";
-  return {{.tenant = tenant,
-           .statements = {{text,
-                           {std::string{pool}, std::string{name}, sql::value(amount.nanos)}}}},
-          change_of};
+  return {
+      {.tenant = tenant,
+       .statements = {{text, {std::string{pool}, std::string{name}, sql::value(amount.nanos)}}}},
+      change_of};
 }
 
 query<std::optional<nano_amount>> charged(tenant_id tenant, std::string_view name) {

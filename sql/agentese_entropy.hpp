@@ -28,7 +28,7 @@ struct entropy_state {
 
 /// What came of changing a pool.
 struct entropy_change {
-  bool done = false;  ///< false: less remains than was asked for, and nothing was changed
+  bool done = false;    ///< false: less remains than was asked for, and nothing was changed
   nano_amount changed;  ///< without its sign
   nano_amount remaining;
 };
@@ -43,9 +43,9 @@ struct entropy_poured {
 /// pool's lock: any number of callers end exactly right.
 namespace agentese_entropy {
 
-inline constexpr nano_amount cap{100'000'000'000};  ///< and what a pool begins with
+inline constexpr nano_amount cap{100'000'000'000};       ///< and what a pool begins with
 inline constexpr nano_amount regeneration{100'000'000};  ///< of a tithe
-inline constexpr std::string_view tenant_pool{};  ///< the name of the tenant's own pool
+inline constexpr std::string_view tenant_pool{};         ///< the name of the tenant's own pool
 
 /// The newest moves that are kept; the rest is counted only.
 inline constexpr uint32_t kept_moves = 1'000;

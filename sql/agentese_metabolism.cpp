@@ -90,19 +90,19 @@ query<metabolism_settled> settle(tenant_id tenant, const metabolism& state,
     begin_element(amounts);
     amounts += std::to_string(x.nanos);
   }
-  return {{.tenant = tenant,
-           .statements = {{keep,
-                           {number(state.pressure), state.in_fever ? "t" : "f",
-                            number(state.intensity), value(state.fevers),
-                            number(state.settled_to)}},
-                          {draw, {take_array(amounts)}}}},
-          [](std::vector<rows>& all) {
-            const auto& x = all[1];
-            return metabolism_settled{
-                .drawn = {std::abs(x.integer(0, 0))},
-                .remaining = x.is_null(0, 1) ? std::nullopt
-                                             : std::optional{nano_amount{x.integer(0, 1)}}};
-          }};
+  return {
+      {.tenant = tenant,
+       .statements = {{keep,
+                       {number(state.pressure), state.in_fever ? "t" : "f", number(state.intensity),
+                        value(state.fevers), number(state.settled_to)}},
+                      {draw, {take_array(amounts)}}}},
+      [](std::vector<rows>& all) {
+        const auto& x = all[1];
+        return metabolism_settled{.drawn = {std::abs(x.integer(0, 0))},
+                                  .remaining = x.is_null(0, 1)
+                                                   ? std::nullopt
+                                                   : std::optional{nano_amount{x.integer(0, 1)}}};
+      }};
 }
 
 }  // namespace kgents::sql::agentese_metabolism

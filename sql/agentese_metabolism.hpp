@@ -30,7 +30,7 @@ struct tokens_of_second {
 struct metabolism_view {
   metabolism state;
   std::vector<tokens_of_second> since;  ///< what was used after `settled_to`, oldest first
-  uint64_t tokens_in = 0;   ///< in the whole window, settled or not
+  uint64_t tokens_in = 0;               ///< in the whole window, settled or not
   uint64_t tokens_out = 0;
   double now = 0;  ///< by the database's clock, which usage is timed by
 };

@@ -107,7 +107,8 @@ struct fixture {
   }
   template <class T>
   static int done(const std::vector<T>& all) {
-    return static_cast<int>(std::count_if(all.begin(), all.end(), [](const T& x) { return x.done; }));
+    const auto n = std::count_if(all.begin(), all.end(), [](const T& x) { return x.done; });
+    return static_cast<int>(n);
   }
 
   nano_amount remaining() { return ask(entropy::state(tenant, "")).remaining; }
@@ -171,8 +172,8 @@ CAF_TEST(a grant is poured back once whoever else tries) {
   ask(entropy::draw(tenant, "", "sip", {10'000'000'000}, 0.5, grant));
   CAF_CHECK_EQUAL(ask(entropy::unused(tenant, "", grant))->units(), 10.0);
   const auto got = all_at_once([&](int) { return entropy::pour_grant(tenant, "", grant); });
-  CAF_CHECK_EQUAL(std::count_if(got.begin(), got.end(), [](const auto& x) { return x.has_value(); }),
-                  1);
+  const auto there = [](const auto& x) { return x.has_value(); };
+  CAF_CHECK_EQUAL(std::count_if(got.begin(), got.end(), there), 1);
   CAF_CHECK_EQUAL(remaining().units(), 95.0);
   CAF_CHECK(!ask(entropy::unused(tenant, "", grant)));
   CAF_CHECK(!ask(entropy::pour_grant(tenant, "", uuid::random())));
@@ -242,8 +243,8 @@ CAF_TEST(sixty four callers spend exactly what an agent has) {
 CAF_TEST(a balance stays between nothing and one) {
   ask(capital::append(tenant, "ana", "CREDIT", nano_amount{900'000'000}, "{}"));
   CAF_CHECK_EQUAL(ask(capital::balance(tenant, "ana")).units(), 1.0);
-  CAF_CHECK_EQUAL(
-      ask(capital::append(tenant, "bob", "DECAY", std::nullopt, "{}")).balance.units(), 0.495);
+  CAF_CHECK_EQUAL(ask(capital::append(tenant, "bob", "DECAY", std::nullopt, "{}")).balance.units(),
+                  0.495);
 }
 
 CAF_TEST(a token passes its check once) {
@@ -253,8 +254,8 @@ CAF_TEST(a token passes its check once) {
   CAF_CHECK(!ask(capital::redeem(tenant, "h1", "door")));
   CAF_CHECK(ask(capital::look_at_token(tenant, "h1", "gate")) == token_state::valid);
   const auto got = all_at_once([&](int) { return capital::redeem(tenant, "h1", "gate"); });
-  CAF_CHECK_EQUAL(std::count_if(got.begin(), got.end(), [](const auto& x) { return x.has_value(); }),
-                  1);
+  const auto there = [](const auto& x) { return x.has_value(); };
+  CAF_CHECK_EQUAL(std::count_if(got.begin(), got.end(), there), 1);
   CAF_CHECK(ask(capital::look_at_token(tenant, "h1", "gate")) == token_state::used);
   CAF_CHECK(ask(capital::look_at_token(tenant, "h2", "gate")) == token_state::unknown);
 }
@@ -269,9 +270,11 @@ CAF_TEST(a token that has expired passes nothing) {
 
 CAF_TEST(usage is read since it was settled and a fever is paid from the pool) {
   const auto use = [&](int tokens, const char* ago) {
-    admin("INSERT INTO kg.usage_events (tenant_id, event_type, source, tokens_in, tokens_out,"
-          " created_at) VALUES ('" + tenant.text() + "', 'llm_call', 'kgent', " +
-          std::to_string(tokens) + ", 1, now() - interval '" + ago + "') RETURNING 1");
+    admin(
+        "INSERT INTO kg.usage_events (tenant_id, event_type, source, tokens_in, tokens_out,"
+        " created_at) VALUES ('" +
+        tenant.text() + "', 'llm_call', 'kgent', " + std::to_string(tokens) +
+        ", 1, now() - interval '" + ago + "') RETURNING 1");
   };
   use(100, "2 hours");
   use(300, "10 seconds");
@@ -283,7 +286,8 @@ CAF_TEST(usage is read since it was settled and a fever is paid from the pool) {
   CAF_CHECK_EQUAL(now.since[0].tokens_in, 300u);
   CAF_CHECK_EQUAL(now.state.settled_to, static_cast<double>(now.since[0].second));
 
-  now.state = {.pressure = 0.75, .in_fever = true, .intensity = 1.5, .fevers = 3, .settled_to = now.now};
+  now.state = {
+      .pressure = 0.75, .in_fever = true, .intensity = 1.5, .fevers = 3, .settled_to = now.now};
   const auto paid = ask(agentese_metabolism::settle(tenant, now.state, {{750'000'000}, tenth}));
   CAF_CHECK_EQUAL(paid.drawn.units(), 0.85);
   CAF_CHECK_EQUAL(paid.remaining->units(), 99.15);
