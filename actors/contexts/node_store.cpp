@@ -1,7 +1,8 @@
 #include "actors/contexts/node_store.hpp"
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+
+#include "actors/own_json.hpp"
 
 namespace kgents::actors {
 
@@ -62,7 +63,7 @@ namespace {
 
 json::object object_of(std::string_view text) {
   boost::system::error_code bad;
-  auto x = json::parse(text, bad);
+  auto x = parse_own(text, bad);
   return !bad && x.is_object() ? std::move(x.get_object()) : json::object{};
 }
 

@@ -1,9 +1,9 @@
 // Compositions and their laws (agentese.md section 10).
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "actors/logos/steps.hpp"
+#include "actors/own_json.hpp"
 #include "protocol/agentese/laws.hpp"
 
 namespace kgents::actors {
@@ -134,7 +134,7 @@ json::object collected(const composed& x) {
     if (stage.wrong)
       one["error"] = agentese::to_json(*stage.wrong);
     else
-      one["value"] = json::parse(stage.body);
+      one["value"] = parse_own(stage.body);
     stages.emplace_back(std::move(one));
   }
   json::object out;
@@ -245,7 +245,7 @@ bool same(const composed& a, const composed& b) {
   const auto* right = std::get_if<std::string>(&b.result);
   if (left == nullptr || right == nullptr)
     return a.failed_stage == b.failed_stage && a.result.index() == b.result.index();
-  return agentese::same_value(json::parse(*left), json::parse(*right));
+  return agentese::same_value(parse_own(*left), parse_own(*right));
 }
 
 using law_result = std::variant<law_report, agentese::error>;

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "actors/logos/steps.hpp"
+#include "actors/own_json.hpp"
 
 namespace kgents::actors {
 
@@ -58,7 +58,7 @@ task<std::optional<json::object>> ask(flow& f, const invocation& what, question 
     co_return std::nullopt;
   cost.tokens_in += got.value.tokens_in;
   cost.tokens_out += got.value.tokens_out;
-  auto value = json::parse(got.value.body);
+  auto value = parse_own(got.value.body);
   if (!value.is_object())
     co_return std::nullopt;
   co_return std::optional{std::move(value.get_object())};
@@ -154,7 +154,7 @@ task<bool> curate(flow& f, const registry& nodes, const invocation& what, invoke
   if (judge == nullptr || judge->find("curate") == nullptr || out.body.size() > most_bytes)
     co_return false;
   const auto until = clock::now() + most_time;
-  auto value = json::parse(out.body);
+  auto value = parse_own(out.body);
   auto found = co_await verdict(f, what, value, 0, out);
   for (int attempt = 1; attempt <= most_attempts; ++attempt) {
     if ((found != "boring" && found != "chaotic") || clock::now() >= until)

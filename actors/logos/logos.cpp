@@ -1,12 +1,12 @@
 #include "actors/logos/logos.hpp"
 
 #include <algorithm>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "actors/logos/curator.hpp"
 #include "actors/logos/flow.hpp"
 #include "actors/logos/steps.hpp"
+#include "actors/own_json.hpp"
 #include "protocol/agentese/federation.hpp"
 #include "protocol/agentese/legacy.hpp"
 #include "runtime/telemetry/log.hpp"
@@ -176,7 +176,7 @@ task<std::optional<json::value>> ask_internally(flow& f, const invocation& what,
     wrong = error_of(got.wrong, path, 10'000);
     co_return std::nullopt;
   }
-  auto value = json::parse(got.value.body);
+  auto value = parse_own(got.value.body);
   if (got.value.kind == agentese::answer_kind::value)
     co_return std::optional{std::move(value)};
   wrong = agentese::from_json(value).value_or(agentese::errors::internal(path));
@@ -258,7 +258,7 @@ void take_answer(invoked& out, answer<agentese::aspect_answer> got, uint32_t dea
     return;
   }
   boost::system::error_code bad;
-  const auto value = json::parse(x.body, bad);
+  const auto value = parse_own(x.body, bad);
   if (x.kind == agentese::answer_kind::refused) {
     if (auto declined = agentese::refused_from_json(value))
       out.result = std::move(*declined);
@@ -426,7 +426,7 @@ task<resolve_result> resolve_one(flow& f, logos_parts with, invocation what) {
   if (!got.ok())
     co_return error_of(got.wrong, what.path, 10'000);
   boost::system::error_code bad;
-  const auto value = json::parse(got.value.body, bad);
+  const auto value = parse_own(got.value.body, bad);
   if (got.value.kind != agentese::answer_kind::value)
     co_return agentese::from_json(value).value_or(agentese::errors::internal(what.path));
   out.exists = value.at("exists").as_bool();

@@ -1,10 +1,10 @@
 // What lives on a node, and what it works with.
 
 #include <boost/asio/post.hpp>
-#include <boost/json/parse.hpp>
 #include <caf/send.hpp>
 
 #include "actors/llm/collect.hpp"
+#include "actors/own_json.hpp"
 #include "actors/session.hpp"
 #include "actors/soul.hpp"
 #include "actors/tenant.hpp"
@@ -252,7 +252,7 @@ void running_node::impl::invoke_nested(
       actors::context_services::nested_answer out;
       out.tokens_in = got.tokens_in;
       out.tokens_out = got.tokens_out;
-      out.result = got.ok() ? actors::outcome{boost::json::parse(got.body)} : std::move(got.result);
+      out.result = got.ok() ? actors::outcome{actors::parse_own(got.body)} : std::move(got.result);
       done(std::move(out));
     });
   });

@@ -1,12 +1,12 @@
 // self.memory: working contexts that are put aside and taken up again.
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "actors/contexts/self/crystal.hpp"
 #include "actors/contexts/self/limits.hpp"
 #include "actors/contexts/self/memory_aspects.hpp"
 #include "actors/contexts/time/instant.hpp"
+#include "actors/own_json.hpp"
 #include "sql/agentese_crystals.hpp"
 
 namespace kgents::actors::self_memory {
@@ -79,7 +79,7 @@ task<outcome> resume(aspect_call& c) {
   const auto x = co_await c.read(std::move(query));
   if (!x)
     co_return no_such_crystal(text);
-  const auto preserved = json::parse(x->window);
+  const auto preserved = parse_own(x->window);
   auto back = restore(preserved.as_array(), static_cast<uint64_t>(c.integer("max_tokens")));
   co_return json::object{{"status", "resumed"},
                          {"crystal_id", x->id.text()},
@@ -94,7 +94,7 @@ task<outcome> resume(aspect_call& c) {
                          {"truncated", back.truncated},
                          {"summary", x->summary},
                          {"dropped_count", x->dropped},
-                         {"working_memory", json::parse(x->working_memory)},
+                         {"working_memory", parse_own(x->working_memory)},
                          {"parent_crystal_id", optional_text(x->parent)},
                          {"created_at", x->created_at},
                          {"expires_at", x->expires_at},

@@ -1,11 +1,11 @@
 // self.memory: what is remembered by key.
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "actors/contexts/self/crystal.hpp"
 #include "actors/contexts/self/limits.hpp"
 #include "actors/contexts/self/memory_aspects.hpp"
+#include "actors/own_json.hpp"
 #include "sql/agentese_memory.hpp"
 #include "sql/agentese_self.hpp"
 
@@ -36,14 +36,14 @@ task<outcome> recall(aspect_call& c) {
     const auto value = co_await c.read(std::move(query));
     if (!value)
       co_return json::object{{"not_found", key}};
-    co_return outcome{json::parse(*value)};
+    co_return outcome{parse_own(*value)};
   }
   if (const auto what = query_of(c); !what.empty()) {
     auto query = sql::agentese_memory::search(c.tenant(), what, self_limits::matches);
     const auto found = co_await c.read(std::move(query));
     json::array matches;
     for (const auto& x : found)
-      matches.emplace_back(json::array{json::value(x.key), json::parse(x.value)});
+      matches.emplace_back(json::array{json::value(x.key), parse_own(x.value)});
     co_return json::object{{"query", what}, {"matches", std::move(matches)}};
   }
   auto query = sql::agentese_memory::keys(c.tenant(), self_limits::listed_keys);

@@ -1,9 +1,9 @@
 #include "actors/contexts/self/self_store.hpp"
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "actors/contexts/self/limits.hpp"
+#include "actors/own_json.hpp"
 #include "sql/agentese_self.hpp"
 
 namespace kgents::actors::self_store {
@@ -15,7 +15,7 @@ task<json::value> load(aspect_call& c, std::string name) {
   const auto stored = co_await c.read(std::move(query));
   if (!stored)
     co_return json::value{};
-  co_return json::parse(*stored);
+  co_return parse_own(*stored);
 }
 
 task<std::optional<agentese::error>> save(aspect_call& c, std::string name, json::value value,

@@ -1,11 +1,11 @@
 // self.state, self.capabilities and self.identity: what this self is and can.
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "actors/contexts/self/limits.hpp"
 #include "actors/contexts/self/nodes.hpp"
 #include "actors/contexts/self/self_store.hpp"
+#include "actors/own_json.hpp"
 #include "sql/agentese_self.hpp"
 
 namespace kgents::actors::self_nodes {
@@ -75,7 +75,7 @@ task<json::object> present_state(aspect_call& c) {
   const auto all = co_await c.read(std::move(query));
   json::object out;
   for (const auto& [name, value] : all)
-    out[name] = json::parse(value);
+    out[name] = parse_own(value);
   co_return out;
 }
 

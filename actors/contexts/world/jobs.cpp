@@ -1,12 +1,12 @@
 // Work that is asked of entities: queued in the database, done by whoever takes it from
 // world.jobs.
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "actors/contexts/defined_node.hpp"
 #include "actors/contexts/world/entity_aspects.hpp"
 #include "actors/contexts/world/nodes.hpp"
+#include "actors/own_json.hpp"
 #include "sql/agentese_jobs.hpp"
 
 namespace kgents::actors {
@@ -23,7 +23,7 @@ json::object shown(const sql::agentese_job& x) {
   return {{"job_id", x.id.text()},
           {"node", x.node},
           {"aspect", x.aspect},
-          {"kwargs", json::parse(x.kwargs, bad)},
+          {"kwargs", parse_own(x.kwargs, bad)},
           {"status", x.status},
           {"note", x.note},
           {"requested_by", x.requested_by},
