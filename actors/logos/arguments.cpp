@@ -4,6 +4,9 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
+
+#include "actors/own_json.hpp"
 
 namespace kgents::actors {
 
@@ -50,7 +53,8 @@ bool fits(const json::value& x, argument_type want) {
     case argument_type::text:
       return x.is_string();
     case argument_type::integer:
-      return x.is_int64() || x.is_uint64() ||
+      // What is no int64 is out of range for all that takes integers.
+      return x.is_int64() || (x.is_uint64() && x.get_uint64() <= INT64_MAX) ||
              (x.is_double() && std::trunc(x.get_double()) == x.get_double() &&
               std::abs(x.get_double()) < 9e15);
     case argument_type::number:
@@ -96,6 +100,19 @@ std::string wrong_with(const argument& a, const json::value& x) {
   return {};
 }
 
+/// Whether a JSON text has the character NUL in a string; `\\u0000` is none.
+bool has_nul(std::string_view text) {
+  constexpr std::string_view escape = "\\u0000";
+  for (auto at = text.find(escape); at != text.npos; at = text.find(escape, at + 1)) {
+    const auto before = text.substr(0, at);
+    const auto last = before.find_last_not_of('\\');
+    const auto backslashes = before.size() - (last == before.npos ? 0 : last + 1);
+    if (backslashes % 2 == 0)
+      return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::variant<json::object, outcome> check_arguments(const aspect_entry& aspect,
@@ -103,12 +120,16 @@ std::variant<json::object, outcome> check_arguments(const aspect_entry& aspect,
   json::object args;
   if (ask.kwargs != "{}" && !ask.kwargs.empty()) {
     boost::system::error_code bad;
-    auto parsed = json::parse(ask.kwargs, bad);
+    json::parse_options how;
+    how.max_depth = kwargs_depth;
+    auto parsed = json::parse(ask.kwargs, bad, {}, how);
     if (bad || !parsed.is_object())
-      return outcome{agentese::errors::invalid_argument(full_path(ask), "kwargs",
-                                                        "kwargs must be a JSON object")};
+      return outcome{agentese::errors::invalid_argument(
+          full_path(ask), "kwargs",
+          bad == json::error::too_deep ? "kwargs must not be nested so deep"
+                                       : "kwargs must be a JSON object")};
     // PostgreSQL has no place for it, wherever in the kwargs it is.
-    if (ask.kwargs.find("\\u0000") != std::string::npos)
+    if (has_nul(ask.kwargs))
       return outcome{agentese::errors::invalid_argument(full_path(ask), "kwargs",
                                                         "kwargs must not have NUL characters")};
     args = std::move(parsed.get_object());
