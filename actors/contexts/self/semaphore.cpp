@@ -2,12 +2,12 @@
 // through the internal aspects.
 
 #include <algorithm>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "actors/contexts/self/limits.hpp"
 #include "actors/contexts/self/nodes.hpp"
 #include "actors/contexts/time/instant.hpp"
+#include "actors/own_json.hpp"
 #include "sql/agentese_tokens.hpp"
 
 namespace kgents::actors::self_nodes {
@@ -23,6 +23,9 @@ using enum argument_type;
 constexpr std::string_view reasons[] = {"approval_needed",  "context_required",  "sensitive_action",
                                         "ambiguous_choice", "resource_decision", "error_recovery"};
 
+/// For what is looked at before it is written: one event tells of each change, and of none beside.
+constexpr std::string_view lock_key = "semaphore";
+
 json::value or_null(const std::optional<std::string>& x) {
   return x ? json::value(*x) : json::value{};
 }
@@ -33,7 +36,7 @@ json::object shown(const sql::decision& x) {
                    {"status", x.status()},
                    {"reason", x.reason},
                    {"prompt", x.prompt},
-                   {"options", json::parse(x.options)},
+                   {"options", parse_own(x.options)},
                    {"severity", x.severity},
                    {"asked_by", x.asked_by},
                    {"created_at", x.created_at}};
@@ -47,7 +50,7 @@ json::object shown(const sql::decision& x) {
   add("cancelled_at", x.cancelled_at);
   add("voided_at", x.voided_at);
   if (x.human_input)
-    out["human_input"] = json::parse(*x.human_input);
+    out["human_input"] = parse_own(*x.human_input);
   return out;
 }
 
@@ -106,6 +109,7 @@ task<outcome> yield(aspect_call& c) {
     x.escalation = c.text("escalation");
   x.asked_by = c.who().id;
   x.id = decision_id{uuid::time_ordered()};
+  const auto held = co_await c.lock(std::string{lock_key});
   auto count = tokens::pending_count(c.tenant());
   const auto waiting = co_await c.read(std::move(count));
   if (waiting >= self_limits::pending_decisions)
@@ -148,6 +152,7 @@ task<outcome> inspect(aspect_call& c) {
 
 /// Ends a pending token, if it still is one.
 task<outcome> settle(aspect_call& c, std::string_view how, std::string human_input) {
+  const auto held = co_await c.lock(std::string{lock_key});
   const auto before = co_await find(c, c.text("token_id"));
   if (!before)
     co_return no_such_token(c.text("token_id"));
