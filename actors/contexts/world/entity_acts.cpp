@@ -1,6 +1,7 @@
 // What is done to an entity: each act changes its state as the caller says, and is remembered.
 
 #include <algorithm>
+#include <cstdint>
 
 #include "actors/contexts/defined_node.hpp"
 #include "actors/contexts/world/entity_aspects.hpp"
@@ -49,9 +50,11 @@ int64_t count_up(json::object& state, std::string_view member, std::string_view 
   if (!slot.is_object())
     slot = json::object{};
   auto& counter = slot.get_object()[key];
+  // It is in the state, which the caller may set to anything.
   const auto was = counter.is_int64() ? counter.get_int64() : 0;
-  counter = was + by;
-  return was + by;
+  const auto now = was > INT64_MAX - by ? INT64_MAX : was + by;
+  counter = now;
+  return now;
 }
 
 std::optional<outcome> renovate_edit(aspect_call& c, stored_node& node, json::object& result) {
