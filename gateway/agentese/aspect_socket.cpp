@@ -51,9 +51,10 @@ public:
     }
     const auto id = id_of(*frame);
     if (in_flight() >= max_in_flight) {
-      auto why = agentese::errors::unavailable(
-          usual_.path, std::to_string(max_in_flight) +
-                           " requests are under way on this socket; read their answers first");
+      std::string told = "Too many requests are under way on this socket, at most ";
+      told += std::to_string(max_in_flight);
+      told += "; read their answers first";
+      auto why = agentese::errors::unavailable(usual_.path, std::move(told));
       why.category = agentese::category::quota_exceeded;
       why.code = "TOO_MANY_REQUESTS";
       refuse(id, why);

@@ -153,15 +153,24 @@ task<outcome> melt(aspect_call& c) {
   co_return out;
 }
 
+/// The contract's checks, and the two that every solution stands.
+std::vector<contract_check> checks_of(const contract& x, const std::string& solution,
+                                      const std::string& problem) {
+  std::vector<contract_check> out;
+  out.push_back({"says something", !solution.empty()});
+  for (auto& one : check_contract(x, solution))
+    out.push_back(std::move(one));
+  if (!problem.empty())
+    out.push_back({"is not the problem itself", problem != solution});
+  return out;
+}
+
 task<outcome> verify(aspect_call& c) {
   auto read = contract_of(c);
   if (auto* why = std::get_if<std::string>(&read))
     co_return bad_contract(c, std::move(*why));
   const auto solution = c.text("solution");
-  auto all = check_contract(std::get<contract>(read), solution);
-  all.insert(all.begin(), {"says something", !solution.empty()});
-  if (const auto problem = c.text("problem"); !problem.empty())
-    all.push_back({"is not the problem itself", problem != solution});
+  const auto all = checks_of(std::get<contract>(read), solution, c.text("problem"));
   bool verified = true;
   json::array checks;
   for (const auto& x : all) {
