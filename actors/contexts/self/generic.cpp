@@ -9,8 +9,12 @@ namespace json = boost::json;
 
 namespace {
 
+/// One name deep, as agentese.md 3 has it.
 task<resolution> resolve(aspect_call& c) {
-  (void)c;
+  if (agentese::first_segment(c.node()).size() + 1 + c.name().size() != c.node().size()) {
+    auto why = agentese::errors::node_not_registered(c.node(), c.similar());
+    co_await c.fail(std::move(why));
+  }
   co_return resolution{};
 }
 
