@@ -227,7 +227,8 @@ task<outcome> list(aspect_call& c) {
 
 /// Why what would cost tokens may not run, if it may not: nobody at the edge has looked.
 task<std::string> beyond_quota(aspect_call& c, std::string path) {
-  const auto parsed = agentese::parse_path(path);
+  const auto text = co_await expanded(c, std::move(path));
+  const auto parsed = agentese::parse_path(text);
   const auto* x = std::get_if<agentese::path>(&parsed);
   const auto found = x != nullptr ? c.nodes().find(x->node) : registry::found{};
   const auto* aspect = found.node != nullptr ? found.node->find(x->aspect) : nullptr;
