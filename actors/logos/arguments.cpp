@@ -1,5 +1,6 @@
 #include "actors/logos/arguments.hpp"
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <charconv>
@@ -113,6 +114,18 @@ bool has_nul(std::string_view text) {
   return false;
 }
 
+/// JSON has no infinity, but 1e999 is read as one, and printed as what nobody reads.
+bool all_finite(const json::value& x) {
+  if (const auto* n = x.if_double())
+    return std::isfinite(*n);
+  if (const auto* all = x.if_array())
+    return std::all_of(all->begin(), all->end(), all_finite);
+  if (const auto* members = x.if_object())
+    return std::all_of(members->begin(), members->end(),
+                       [](const auto& y) { return all_finite(y.value()); });
+  return true;
+}
+
 }  // namespace
 
 std::variant<json::object, outcome> check_arguments(const aspect_entry& aspect,
@@ -132,6 +145,9 @@ std::variant<json::object, outcome> check_arguments(const aspect_entry& aspect,
     if (has_nul(ask.kwargs))
       return outcome{agentese::errors::invalid_argument(full_path(ask), "kwargs",
                                                         "kwargs must not have NUL characters")};
+    if (!all_finite(parsed))
+      return outcome{agentese::errors::invalid_argument(full_path(ask), "kwargs",
+                                                        "kwargs must not have infinite numbers")};
     args = std::move(parsed.get_object());
   }
   if (ask.check_only)

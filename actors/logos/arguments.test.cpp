@@ -73,6 +73,9 @@ CAF_TEST(numbers are finite) {
   CAF_CHECK(takes(R"({"size":1e308})"));
   CAF_CHECK_EQUAL(refusal(R"({"size":"nan"})"), "size must be a number");
   CAF_CHECK_EQUAL(refusal(R"({"size":"inf"})"), "size must be a number");
+  const std::string wrong = "kwargs must not have infinite numbers";
+  CAF_CHECK_EQUAL(refusal(R"({"size":1e999})"), wrong);
+  CAF_CHECK_EQUAL(refusal(R"({"data":[{"a":[-1e999]}]})"), wrong);
 }
 
 CAF_TEST(NUL is refused wherever it stands but not what only looks like it) {
