@@ -17,6 +17,18 @@ namespace {
 /// Deeper JSON is refused: nothing we take nests, and a parser's stack is not the client's to fill.
 constexpr size_t max_json_depth = 64;
 
+/// 1e999 is read as infinity, which is no JSON when it is printed again.
+bool all_finite(const json::value& x) {
+  if (const auto* n = x.if_double())
+    return std::isfinite(*n);
+  if (const auto* all = x.if_array())
+    return std::all_of(all->begin(), all->end(), all_finite);
+  if (const auto* members = x.if_object())
+    return std::all_of(members->begin(), members->end(),
+                       [](const auto& y) { return all_finite(y.value()); });
+  return true;
+}
+
 std::string_view type_error(value_type x) {
   switch (x) {
     case value_type::string:
@@ -206,7 +218,13 @@ json::object parse_body(const schema& shape, std::string_view text, violations& 
                   {{"error", error.message()}});
     return {};
   }
-  return validate_body(shape, parser.release(), wrong);
+  const auto value = parser.release();
+  if (!all_finite(value)) {
+    add_violation(wrong, "json_invalid", {"body", read}, "JSON decode error", json::object{},
+                  {{"error", "a number is too large"}});
+    return {};
+  }
+  return validate_body(shape, value, wrong);
 }
 
 std::optional<std::string> percent_decoded(std::string_view text, bool plus) {

@@ -87,7 +87,8 @@ CAF_TEST(a body of another kind than an object is named) {
 }
 
 CAF_TEST(what is not JSON is told with its place) {
-  for (const auto* text : {"{", R"({"text": })", "{} {}", "{}x", "nope", R"({"text": "\xff"})"}) {
+  for (const auto* text : {"{", R"({"text": })", "{} {}", "{}x", "nope", R"({"text": "\xff"})",
+                           R"({"text": "hi", "extra": {"a": [1e999]}})"}) {
     body(text);
     CAF_REQUIRE_EQUAL(wrong.size(), 1u);
     CAF_CHECK(wrong[0].at("type") == "json_invalid");
