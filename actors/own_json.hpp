@@ -6,13 +6,13 @@
 #include <string_view>
 
 /// JSON that this server has written itself: results on their way, and what is stored. What clients
-/// send is as deep as Boost.JSON takes (32 levels); inside an answer, or an answer to that, it is
-/// deeper, and has to be readable still.
+/// send may nest 64 levels; inside an answer, or an answer to that, it is deeper, and has to be
+/// readable still.
 namespace kgents::actors {
 
 inline constexpr std::size_t own_json_depth = 1024;
-/// A result may become the `input` of another aspect, which is one level more.
-inline constexpr std::size_t kwargs_depth = 64;
+/// A result, and what a client has sent is in it, may become the `input` of another aspect.
+inline constexpr std::size_t kwargs_depth = 128;
 
 [[nodiscard]] inline boost::json::value parse_own(std::string_view text,
                                                   boost::system::error_code& bad) {

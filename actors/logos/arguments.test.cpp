@@ -90,7 +90,7 @@ CAF_TEST(NUL is refused wherever it stands but not what only looks like it) {
 
 CAF_TEST(what was answered may be handed on) {
   // The deepest that a client may send, stored, and told in a list of a result.
-  const auto answered = R"({"matches":[)" + nested(31, "1") + "]}";
+  const auto answered = R"({"matches":[)" + nested(62, "1") + "]}";
   CAF_CHECK(takes(R"({"data":)" + answered + "}"));
   CAF_CHECK_EQUAL(refusal(R"({"data":)" + nested(kwargs_depth, "1") + "}"),
                   "kwargs must not be nested so deep");
