@@ -42,25 +42,28 @@ caf::behavior tenant::make_behavior() {
           opened(*x.key, out);
           return out;
         }
+        auto& waiting = filling_[x.key->key];
+        waiting.emplace_back(x.key, out);
+        if (waiting.size() > 1)
+          return out;
         auto query = sql::tenants::get(id_.tenant);
-        runtime::run_query(
-            this, services_->database, std::move(query),
-            [this, key = x.key, out](auto result) mutable {
-              auto* row = std::get_if<0>(&result);
-              if (row == nullptr)
-                out.deliver(answer<key_lease>{refused_by_database(std::get<1>(result))});
-              else if (!*row)
-                out.deliver(answer<key_lease>{refusal{401, "Tenant context required", 0, ""}});
-              else
-                fill(*key, **row, out);
-            });
+        runtime::run_query(this, services_->database, std::move(query),
+                           [this, key = x.key](auto result) mutable {
+                             auto* row = std::get_if<0>(&result);
+                             if (row == nullptr)
+                               filled(key->key, refused_by_database(std::get<1>(result)));
+                             else if (!*row)
+                               filled(key->key, {401, "Tenant context required", 0, ""});
+                             else
+                               fill(*key, **row);
+                           });
         return out;
       },
       [this](idle_check) {
         // A gate that only we hold is nobody's: a key that comes back is counted from PostgreSQL
         // again.
         std::erase_if(keys_, [](const auto& x) { return x.second.use_count() == 1; });
-        if (keys_.empty() && services_->retire(id_, address()))
+        if (keys_.empty() && filling_.empty() && services_->retire(id_, address()))
           quit();
         else
           delayed_send(this, check_every, idle_check{});
@@ -68,13 +71,13 @@ caf::behavior tenant::make_behavior() {
   };
 }
 
-void tenant::fill(const sql::resolved_key& key, const sql::tenant_row& row, promise out) {
+void tenant::fill(const sql::resolved_key& key, const sql::tenant_row& row) {
   auto query = sql::keys::usage_of(id_.tenant, key.key);
   runtime::run_query(
-      this, services_->database, std::move(query), [this, key, row, out](auto result) mutable {
+      this, services_->database, std::move(query), [this, key, row](auto result) mutable {
         auto* used = std::get_if<0>(&result);
         if (used == nullptr) {
-          out.deliver(answer<key_lease>{refused_by_database(std::get<1>(result))});
+          filled(key.key, refused_by_database(std::get<1>(result)));
           return;
         }
         auto month = services_->gates->of(id_.tenant, row.tier)->tokens;
@@ -89,8 +92,18 @@ void tenant::fill(const sql::resolved_key& key, const sql::tenant_row& row, prom
                               limits_of(key),
                               runtime::key_gate::usage{used->operations_today, used->tokens_today},
                               std::move(month), wall()));
-        opened(key, out);
+        filled(key.key, {});
       });
+}
+
+/// All who waited are answered: with their gate, or `why` there is none.
+void tenant::filled(api_key_id key, const refusal& why) {
+  auto node = filling_.extract(key);
+  for (auto& [known, out] : node.mapped())
+    if (why.status == 0)
+      opened(*known, out);
+    else
+      out.deliver(answer<key_lease>{why});
 }
 
 void tenant::opened(const sql::resolved_key& key, promise out) {

@@ -56,12 +56,16 @@ public:
 private:
   using promise = caf::typed_response_promise<answer<key_lease>>;
 
-  void fill(const sql::resolved_key& key, const sql::tenant_row& row, promise out);
+  void fill(const sql::resolved_key& key, const sql::tenant_row& row);
   void opened(const sql::resolved_key& key, promise out);
+  void filled(api_key_id key, const refusal& why);
 
   const entity_id id_;
   const std::shared_ptr<const tenant_services> services_;
   std::unordered_map<api_key_id, std::shared_ptr<runtime::key_gate>> keys_;
+  /// Who waits for a key that is being counted: a crowd with a new key counts it once.
+  using waiting = std::vector<std::pair<std::shared_ptr<const sql::resolved_key>, promise>>;
+  std::unordered_map<api_key_id, waiting> filling_;  // bounded by the entity's permits
 };
 
 }  // namespace kgents::actors

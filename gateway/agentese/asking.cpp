@@ -166,6 +166,7 @@ actors::invocation invocation_of(const call& c, std::string_view origin) {
   out.by = caller_of(*c.who);
   out.origin = origin;
   out.strict = origin == "gateway";
+  out.billed = c.to->metered;  // what counts as no operation costs nothing
   out.capability = c.x->in().header("x-agentese-capability");
   if (const auto inside = c.text_of("capability"); out.capability.empty())
     out.capability = inside;

@@ -206,8 +206,10 @@ void read(const call_ptr& c) {
 }
 
 void websocket(const call_ptr& c) {
-  if (auto what = asked(c))
+  if (auto what = asked(c)) {
+    what->billed = true;  // each of its requests is an operation
     open_aspect_socket(c, std::move(*what));
+  }
 }
 
 constexpr std::string_view tag = "agentese-gateway";

@@ -22,6 +22,7 @@ public:
       : context_{context},
         control_{control},
         probe_{std::move(probe)},
+        pace_{context},
         trimmer_{std::make_shared<trimmer>(context, control, keep)} {}
 
   void note(mark&& x) {
@@ -57,6 +58,7 @@ public:
     boost::asio::post(context_, [self = shared_from_this()] {
       for (auto& lane : self->lanes_)
         lane.retry.cancel();
+      self->pace_.cancel();
       self->trimmer_->stop();
     });
   }
@@ -85,13 +87,19 @@ private:
     return sizeof x + x.node.size() + x.data.size() + x.observer_id.size() + x.caller.size();
   }
 
+  /// The first mark goes at once. Under load the next ones are taken together a moment later: a
+  /// wake-up of this thread for each would cost more than the mark.
   void collect() {
     std::vector<mark> fresh;
     {
       std::lock_guard guard{mutex_};
       fresh.swap(inbox_);
-      scheduled_ = false;
+      scheduled_ = !fresh.empty() && !stopped_;
     }
+    if (fresh.empty())
+      return;
+    pace_.expires_after(limits::journal_collect_every);
+    pace_.async_wait([self = shared_from_this()](boost::system::error_code) { self->collect(); });
     for (auto& x : fresh)
       lanes_[std::hash<tenant_id>{}(x.tenant) % lanes_.size()].queue.push_back(std::move(x));
     for (auto& lane : lanes_)
@@ -200,6 +208,7 @@ private:
   sql::pool& control_;
   journal_probe probe_;
   grown grown_;
+  boost::asio::steady_timer pace_;
   std::shared_ptr<trimmer> trimmer_;
   std::atomic<bool> stopped_{false};
 

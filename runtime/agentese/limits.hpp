@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 inline constexpr size_t journal_marks = 20'000;
 /// … and their bytes, since results may be large.
 inline constexpr size_t journal_bytes = 16 * 1024 * 1024;
+/// Under load marks are taken this often: within the 10 ms that a subscriber may wait.
+inline constexpr auto journal_collect_every = std::chrono::milliseconds{2};
 /// Marks in one commit, as for the token log.
 inline constexpr size_t journal_batch_marks = 512;
 /// Bytes in one commit: more would hold up the requests that share the connection.
