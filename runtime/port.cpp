@@ -36,7 +36,7 @@ void port::on_exit() {
 refusal port::refused(admission_refusal why) {
   switch (why) {
     case admission_refusal::entity:
-      return {503, "Too many requests wait for this session. Try again shortly.", 1, "overloaded"};
+      return {503, "Too many requests wait for the same. Try again shortly.", 1, "overloaded"};
     case admission_refusal::node:
       return {503, "The server is busy. Try again shortly.", 1, "overloaded"};
     case admission_refusal::stopping:
@@ -46,7 +46,7 @@ refusal port::refused(admission_refusal why) {
     case admission_refusal::in_transit:
       break;
   }
-  return {503, "The session is moving. Try again shortly.", 1, "moving"};
+  return {503, "What you asked is moving between nodes. Try again shortly.", 1, "moving"};
 }
 
 void port::begin(std::unique_ptr<asked> what) {
@@ -158,7 +158,7 @@ void port::lost(uint64_t ticket, bool moved) {
     park(ticket);
     return;
   }
-  fail(ticket, {503, "The request was lost when its session restarted. Try again.", 1, "restarted"});
+  fail(ticket, {503, "The request was lost when what serves it restarted. Try again.", 1, "restarted"});
 }
 
 void port::fail(uint64_t ticket, refusal why) {

@@ -66,8 +66,8 @@ task<std::optional<agentese::error>> check_stages(flow& f, logos_parts with, inv
     if (out.stages[i].is_identity())
       continue;
     const auto at = out.stages[i].at->view();
-    if (const auto wrong = check_path(with.nodes, common, at)) {
-      auto error = *wrong;
+    if (auto wrong = check_path(with.nodes, common, at).wrong) {
+      auto error = std::move(*wrong);
       error.details["stage"] = i;
       co_return error;
     }
@@ -86,6 +86,12 @@ task<composed> run_stages(flow& f, logos_parts with, composition_request what,
   for (const auto& stage : stages.stages) {
     if (stage.is_identity())
       continue;
+    if (what.left()) {
+      const std::string path{stage.text()};
+      out.result = agentese::errors::unavailable(path, "The client left before this stage");
+      out.failed_stage = number;
+      co_return out;
+    }
     auto one = what.common;
     one.path = stage.at->text();
     one.kwargs = with_input(value);

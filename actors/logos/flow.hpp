@@ -32,7 +32,7 @@ public:
       // Answered at once, it would resume before it is suspended in the eyes of its caller; the
       // flow is kept by this frame until then.
       const auto keep = self_.shared_from_this();
-      const auto how = std::move(begin_);
+      auto how = std::move(begin_);
       how([this, h, keep](T x) {
         value_.emplace(std::move(x));
         h.resume();
@@ -54,8 +54,9 @@ public:
 
   template <class T, class Message>
   [[nodiscard]] asking<answer<T>> ask(entity_id to, Message message) {
-    return {*this, [this, to, message = std::move(message)](std::function<void(answer<T>)> done) {
-              port_.template ask<T>(to, message, std::move(done));
+    return {*this, [this, to, message = std::move(message)](
+                       std::function<void(answer<T>)> done) mutable {
+              port_.template ask<T>(to, std::move(message), std::move(done));
             }};
   }
 

@@ -67,6 +67,8 @@ struct composition_request {
   bool emit_law_check = true;
   bool enforce_minimal_output = true;
   bool collect = false;  ///< go on after a failed stage, with null as its value
+  /// Whether nobody waits for the rest any more: then no further stage begins.
+  std::function<bool()> left = [] { return false; };
   bool keep_values = false;  ///< each stage's value is told too
 };
 

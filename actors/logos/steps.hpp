@@ -39,10 +39,31 @@ using canonical_path = std::variant<std::string, agentese::error>;
 /// that old clients write; they select nothing.
 [[nodiscard]] task<canonical_path> canonical(flow& f, const invocation& what, std::string path);
 
+/// What a path leads to, or why not.
+struct checked_path {
+  const node_entry* node = nullptr;
+  const aspect_entry* aspect = nullptr;
+  std::optional<agentese::error> wrong;
+};
+
 /// The checks of one path that ask nobody: registered, afforded, allowed.
-[[nodiscard]] std::optional<agentese::error> check_path(const registry& nodes,
-                                                        const invocation& what,
-                                                        const agentese::path& at);
+[[nodiscard]] checked_path check_path(const registry& nodes, const invocation& what,
+                                      const agentese::path& at);
+
+/// The context that is asked, and what: this node and aspect, all else as in `what`.
+[[nodiscard]] entity_id context_of(const invocation& what, agentese::context where);
+[[nodiscard]] agentese::invoke_aspect message_of(const invocation& what, std::string node,
+                                                 std::string aspect);
+
+/// What the server asks of itself: `node`.`aspect` as it is registered, without a mark. The
+/// result, or none and `wrong`.
+[[nodiscard]] task<std::optional<boost::json::value>> ask_internally(
+    flow& f, const invocation& what, agentese::context where, std::string node, std::string aspect,
+    boost::json::object kwargs, agentese::error& wrong);
+
+/// Why a context did not answer.
+[[nodiscard]] agentese::error error_of(const refusal& why, std::string_view full_path,
+                                       uint32_t deadline_ms);
 
 /// What nobody foresaw is logged, and its caller is answered.
 [[nodiscard]] agentese::error unexpected(const std::exception& why);

@@ -47,6 +47,12 @@ uint64_t token_estimate(const actors::registry& nodes, const std::vector<std::st
   return out;
 }
 
+std::function<bool()> left_by(const call_ptr& c) {
+  auto gone = std::make_shared<bool>(false);
+  c->x->on_gone([gone] { *gone = true; });
+  return [gone] { return *gone; };
+}
+
 std::string trace_text(const actors::composed& x) {
   std::string out = "[";
   for (const auto& stage : x.stages) {

@@ -15,6 +15,9 @@ namespace kgents::gateway {
 [[nodiscard]] std::vector<std::string> read_paths(const boost::json::object& body,
                                                   violations& wrong);
 
+/// For `composition_request::left`: the client of this call has gone away.
+[[nodiscard]] std::function<bool()> left_by(const call_ptr& c);
+
 /// What all stages together may cost of the month.
 [[nodiscard]] uint64_t token_estimate(const actors::registry& nodes,
                                       const std::vector<std::string>& paths, std::string_view tier);

@@ -144,6 +144,7 @@ void compose(const call_ptr& c, actors::invocation what, std::vector<std::string
   actors::composition_request ask;
   ask.common = std::move(what);
   ask.paths = std::move(paths);
+  ask.left = left_by(c);
   const auto& kwargs = c->body.at("kwargs").as_object();
   if (const auto* input = kwargs.if_contains("input"))
     ask.initial_input = json::serialize(*input);

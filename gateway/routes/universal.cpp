@@ -270,6 +270,7 @@ std::optional<composing> composition_of(const call_ptr& c) {
   out.observer = what->who.archetype;
   out.ask.common = std::move(*what);
   out.ask.paths = std::move(paths);
+  out.ask.left = left_by(c);
   if (const auto* input = c->body.if_contains("initial_input");
       input != nullptr && !input->is_null())
     out.ask.initial_input = json::serialize(*input);

@@ -80,6 +80,30 @@ test('4.2: the tokens of an answer count', async () => {
   await until(async () => (await who.v1('self.soul.dialogue', { message })).status === 429, 'the next to be refused');
 });
 
+test('10: a client that leaves a composition lets no further stage begin', async () => {
+  const who = await tenant();
+  const script = provider.script({ deltas: ['Hold ', 'on.'], gated: true });
+  const initial_input = `What holds a small team of sailors together? ${script.token}`;
+  const leave = new AbortController();
+  const left = fetch(`${server.url}/api/v1/compose`, {
+    method: 'POST',
+    signal: leave.signal,
+    headers: { 'X-API-Key': who.key, 'X-Observer-Archetype': 'developer', 'Content-Type': 'application/json' },
+    body: JSON.stringify({ paths: ['self.soul.dialogue', 'void.gratitude.tithe'], initial_input }),
+  }).catch((error) => error.name);
+  await until(() => script.requests.length === 1, 'the model to be asked');
+  leave.abort();
+  assert.equal(await left, 'AbortError');
+  // The server has heard of it when a request that came later is answered on every thread; then the first stage may end.
+  await Promise.all(Array.from({ length: 32 }, () => who.ok('void.entropy.sample')));
+  script.release();
+  const marks = async (aspect) => (await db.query('SELECT 1 FROM kg.agentese_events WHERE tenant_id = $1 AND aspect = $2 AND event_type = $3', [who.tenant, aspect, 'invoked'])).rows.length;
+  await until(async () => (await marks('dialogue')) === 1, 'the mark of the first stage');
+  await who.ok('void.entropy.status');
+  await until(async () => (await marks('status')) === 1, 'a mark behind it');
+  assert.equal(await marks('tithe'), 0);
+});
+
 test('7: a token is narrowed by whoever holds it, and never widened', async () => {
   const who = await tenant();
   const reader = new Observer(server, (await addKey(db, who.tenant, { scopes: ['read'] })).key, 'developer');

@@ -11,7 +11,7 @@
 #include "actors/contexts/time/instant.hpp"
 #include "actors/contexts/time/nodes.hpp"
 #include "actors/logos/arguments.hpp"
-#include "actors/logos/logos.hpp"
+#include "actors/logos/steps.hpp"
 #include "actors/own_json.hpp"
 #include "protocol/agentese/path.hpp"
 #include "sql/agentese_schedule.hpp"
@@ -74,25 +74,18 @@ std::optional<int64_t> id_of(std::string_view name) {
 std::optional<outcome> refused_now(const registry& nodes, const agentese::path& path,
                                    const std::string& kwargs, const agentese::observer& who,
                                    const agentese::caller& by) {
-  const auto full = path.text();
-  const auto found = nodes.find(path.node);
-  if (found.node == nullptr)
-    return errors::node_not_registered(path.node, nodes.similar(path.node));
-  const auto& node = *found.node;
-  const auto* aspect = node.find(path.aspect);
-  const auto afforded = node.affords(who.archetype, who.capabilities, path.aspect);
-  const bool by_lineage = aspect != nullptr && !aspect->spec->internal &&
-                          node.spec().resolve != nullptr && aspect->archetypes.empty();
-  if (aspect == nullptr || (!afforded && !by_lineage))
-    return errors::affordance_denied(full, path.aspect, who.archetype,
-                                     node.affordances(who.archetype, who.capabilities));
-  if (auto wrong = check_access(node, *aspect, full, by))
-    return std::move(*wrong);
+  invocation asked;
+  asked.who = who;
+  asked.by = by;
+  asked.strict = false;
+  auto led = check_path(nodes, asked, path);
+  if (led.wrong)
+    return std::move(*led.wrong);
   agentese::invoke_aspect ask;
   ask.node = std::string{path.node};
   ask.aspect = std::string{path.aspect};
   ask.kwargs = kwargs;
-  auto checked = check_arguments(*aspect, ask);
+  auto checked = check_arguments(*led.aspect, ask);
   if (auto* wrong = std::get_if<outcome>(&checked))
     return std::move(*wrong);
   return std::nullopt;
