@@ -55,6 +55,10 @@ void append(boost::json::object& state, std::string_view member, boost::json::va
 
 /// Adds `relation` → `target`, or lists what is related.
 [[nodiscard]] task<outcome> relate_node(aspect_call& c);
+/// Its result, for the tables.
+inline constexpr std::string_view related_shape =
+    "{source: string, target: string, relation: string, all_relations: object, related: [string]}"
+    " | {handle: string, concept: string, related: [string], relations: object, note: string}";
 /// Applies `changes` to the state as a merge patch.
 [[nodiscard]] task<outcome> transform_node(aspect_call& c);
 

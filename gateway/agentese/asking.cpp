@@ -237,4 +237,8 @@ void add_tokens(const credential& who, uint64_t tokens) {
         tokens, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
 }
 
+void refuse_with(const call_ptr& c, const problem& why) {
+  c->reply(why.status, why.text(), "application/json", why.lines);
+}
+
 }  // namespace kgents::gateway

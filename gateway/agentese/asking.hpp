@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "actors/logos/logos.hpp"
+#include "gateway/agentese/problems.hpp"
 #include "gateway/route.hpp"
 #include "protocol/agentese/error.hpp"
 
@@ -66,5 +67,8 @@ struct registered {
 
 /// Adds what an invocation cost to the month of its key.
 void add_tokens(const credential& who, uint64_t tokens);
+
+/// Answers the call with what went wrong, in the dialect that `why` was made for.
+void refuse_with(const call_ptr& c, const problem& why);
 
 }  // namespace kgents::gateway

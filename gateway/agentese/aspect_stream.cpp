@@ -10,10 +10,6 @@ namespace json = boost::json;
 
 namespace {
 
-void refuse_with(const call_ptr& c, const problem& why) {
-  c->reply(why.status, why.text(), "application/json", why.lines);
-}
-
 asker asker_of(const call_ptr& c) { return {c->at, c->x->thread(), c->who}; }
 
 /// One mark a stream, when it begins or is refused: who listens may leave before it ends. What it

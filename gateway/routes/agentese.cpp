@@ -96,10 +96,6 @@ constexpr field paths_answer_fields[] = {
 };
 constexpr schema paths_answer{"PathsResponse", paths_answer_fields};
 
-void refuse_with(const call_ptr& c, const problem& why) {
-  c->reply(why.status, why.text(), "application/json", why.lines);
-}
-
 /// The body's observer over /v1's usual one. False: the call was refused.
 bool read_asker(const call_ptr& c, actors::invocation& what) {
   what.who.archetype = v1_observer.archetype;

@@ -56,10 +56,6 @@ constexpr field affordances_fields[] = {
 };
 constexpr schema affordances_shape{"GatewayAffordancesResponse", affordances_fields};
 
-void refuse_with(const call_ptr& c, const problem& why) {
-  c->reply(why.status, why.text(), "application/json", why.lines);
-}
-
 /// The invocation of this call with its observer, at the node of its path; none: the call was
 /// refused.
 std::optional<actors::invocation> asked(const call_ptr& c) {

@@ -105,10 +105,6 @@ constexpr field resolve_fields[] = {
 };
 constexpr schema resolve_shape{"NodeResponse", resolve_fields};
 
-void refuse_with(const call_ptr& c, const problem& why) {
-  c->reply(why.status, why.text(), "application/json", why.lines);
-}
-
 /// The invocation of this call with its observer; none: the call was refused.
 std::optional<actors::invocation> asked(const call_ptr& c) {
   auto who = observer_of_headers(c->x->in(), universal_observer);

@@ -79,9 +79,6 @@ constexpr std::string_view manifest_shape =
     " | {type: 'scientific', entity: string, measurements: any, observations: any, hypotheses: any,"
     " confidence: any}"
     " | {summary: string, content: string, metadata: object}";
-constexpr std::string_view related_shape =
-    "{source: string, target: string, relation: string, all_relations: object, related: [string]}"
-    " | {handle: string, concept: string, related: [string], relations: object, note: string}";
 constexpr std::string_view lineage_shape =
     "{handle: string, extends: [string], subsumes: [string], justification: string,"
     " affordances: [string], constraints: [string], created_by: string, created_at: string,"

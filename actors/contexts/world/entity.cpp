@@ -107,9 +107,6 @@ constexpr std::string_view act_shape =
     "{entity: string, aspect: string, status: string, version?: integer, changes?: object}";
 constexpr std::string_view job_shape =
     "{job_id: string, status: 'queued', entity: string, aspect: string, note: string}";
-constexpr std::string_view related_shape =
-    "{source: string, target: string, relation: string, all_relations: object, related: [string]}"
-    " | {handle: string, concept: string, related: [string], relations: object, note: string}";
 constexpr std::string_view changes_world = "reads:world, writes:world";
 constexpr std::string_view makes_world = "reads:world, writes:world, calls:llm, charges:tokens 500";
 constexpr std::string_view tells_world = "reads:world, calls:llm, charges:tokens 500";
