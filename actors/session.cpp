@@ -306,7 +306,7 @@ void session::close_if_removed() {
 
 void session::tick() {
   const auto now = clock().now();
-  if (!running_ && replays_ == 0 && now - last_use_ >= limits::log_keep_ended)
+  if (!running_ && now - last_use_ >= limits::log_keep_ended)
     log_->drop_before(ended_before_);
   const bool busy = running_ || !waiting_.empty() || beginning_ || claiming_ || looking_ ||
                     replays_ > 0 || phase_ != phase::ready;

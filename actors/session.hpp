@@ -181,7 +181,10 @@ private:
   // session_readers.cpp: where readers go on
   void place_reader(const attach_reader& ask, promise<runtime::attached> out);
   void place_held_readers();
-  void append_running(std::vector<event_ptr>& out, int64_t after) const;
+  class page;
+  void append_running(page& out, int64_t after) const;
+  void append_ended(page& out, const sql::turn_row& row, int64_t after);
+  [[nodiscard]] event_ptr end_event(const sql::turn_row& row, chunk_index chunks);
   void replay(const attach_reader& ask, sql::turn_seq from, promise<runtime::attached> out);
 
   const entity_id id_;
@@ -210,7 +213,8 @@ private:
   bool removed_ = false;
   std::optional<caf::typed_response_promise<runtime::departed>> leaving_;
   std::optional<runtime::moving_turn> arrived_;
-  uint32_t replays_ = 0;       // pages being read: the log keeps its ended turns meanwhile
+  std::vector<std::weak_ptr<const stream_event>> replayed_ends_;  // that some reader still holds
+  uint32_t replays_ = 0;       // pages being read
   uint32_t passed_over_ = 0;   // turns that had ended unseen when they were to be claimed
   uint64_t ended_before_ = 0;  // log position behind the last ended turn
   std::chrono::steady_clock::time_point last_use_{};

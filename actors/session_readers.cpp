@@ -24,20 +24,6 @@ kgents::turn_end end_of(const sql::turn_row& row) {
   return out;
 }
 
-/// The events of an ended turn behind `after`, as they were when it was live.
-void append_events(std::vector<event_ptr>& out, const sql::turn_row& row, int64_t after) {
-  if (after < cursor::turn_event)
-    out.push_back(make_turn_event(row.id, row.epoch, row.message, row.mode));
-  const auto chunks = static_cast<chunk_index>(row.answer.chunks());
-  for (chunk_index i = 0; i < chunks; ++i)
-    if (after < int64_t{i})
-      out.push_back(make_chunk_event(row.id, row.epoch, i, std::string{row.answer.chunk(i)}));
-  if (after < int64_t{chunks})
-    out.push_back(row.status == sql::turn_status::failed
-                      ? make_error_event(row.id, row.epoch, chunks, end_of(row))
-                      : make_complete_event(row.id, row.epoch, chunks, end_of(row)));
-}
-
 /// Shown before it was durable (durability `memory`) and lost with its node: it was said anew,
 /// maybe otherwise.
 bool lost(const cursor& place, lease_epoch epoch, size_t inherited) {
@@ -50,9 +36,26 @@ event_ptr gap_before(const cursor& place, lease_epoch epoch, size_t inherited) {
 
 }  // namespace
 
+/// What one reader is given at once. It may end anywhere: the reader asks again from its last event.
+class session::page {
+public:
+  explicit page(std::vector<event_ptr>& out) : out_{out} {}
+
+  void add(event_ptr x) {
+    bytes_ += x->http_chunk().size();
+    out_.push_back(std::move(x));
+  }
+  [[nodiscard]] bool full() const noexcept { return bytes_ >= limits::replay_bytes; }
+
+private:
+  std::vector<event_ptr>& out_;
+  size_t bytes_ = 0;
+};
+
 void session::place_reader(const attach_reader& ask, promise<runtime::attached> out) {
   runtime::attached here;
   here.log = log_;
+  page events{here.backlog};
   if (ask.live) {
     // A running turn is heard from its start; otherwise from now on.
     here.position = log_->at().end;
@@ -60,7 +63,7 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
       if (const auto start = log_->first_of(running_->id))
         here.position = *start;
       else
-        append_running(here.backlog, cursor::before_turn);
+        append_running(events, cursor::before_turn);
     }
     out.deliver(answer{std::move(here)});
     return;
@@ -77,7 +80,7 @@ void session::place_reader(const attach_reader& ask, promise<runtime::attached> 
     return;
   }
   if (running_ && running_->id == ask.place.turn) {
-    append_running(here.backlog, ask.place.index);
+    append_running(events, ask.place.index);
     out.deliver(answer{std::move(here)});
     return;
   }
@@ -118,23 +121,48 @@ void session::place_held_readers() {
 }
 
 /// What the log holds no more of the running turn, behind `after`: all of it has been shown.
-void session::append_running(std::vector<event_ptr>& out, int64_t after) const {
+void session::append_running(page& out, int64_t after) const {
   const auto& turn = *running_;
   const auto until = log_->held_from(turn.id).value_or(0);
   if (after < cursor::turn_event)
-    out.push_back(make_turn_event(turn.id, turn.epoch, turn.message, turn.mode));
-  for (int64_t i = std::max<int64_t>(after + 1, 0); i < until; ++i)
-    out.push_back(make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
-                                   std::string{turn.answer.chunk(static_cast<chunk_index>(i))}));
+    out.add(make_turn_event(turn.id, turn.epoch, turn.message, turn.mode));
+  for (int64_t i = std::max<int64_t>(after + 1, 0); i < until && !out.full(); ++i)
+    out.add(make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
+                             std::string{turn.answer.chunk(static_cast<chunk_index>(i))}));
+}
+
+/// The events of an ended turn behind `after`, as they were when it was live.
+void session::append_ended(page& out, const sql::turn_row& row, int64_t after) {
+  if (after < cursor::turn_event)
+    out.add(make_turn_event(row.id, row.epoch, row.message, row.mode));
+  const auto chunks = static_cast<chunk_index>(row.answer.chunks());
+  for (int64_t i = std::max<int64_t>(after + 1, 0); i < int64_t{chunks} && !out.full(); ++i)
+    out.add(make_chunk_event(row.id, row.epoch, static_cast<chunk_index>(i),
+                             std::string{row.answer.chunk(static_cast<chunk_index>(i))}));
+  if (after < int64_t{chunks} && !out.full())
+    out.add(end_event(row, chunks));
+}
+
+/// The last event of an ended turn. It holds the whole text: readers that are as far share it.
+event_ptr session::end_event(const sql::turn_row& row, chunk_index chunks) {
+  std::erase_if(replayed_ends_, [](const auto& x) { return x.expired(); });
+  for (const auto& x : replayed_ends_)
+    if (auto held = x.lock(); held != nullptr && held->place().turn == row.id)
+      return held;
+  auto made = row.status == sql::turn_status::failed
+                  ? make_error_event(row.id, row.epoch, chunks, end_of(row))
+                  : make_complete_event(row.id, row.epoch, chunks, end_of(row));
+  replayed_ends_.push_back(made);
+  return made;
 }
 
 void session::replay(const attach_reader& ask, sql::turn_seq from, promise<runtime::attached> out) {
-  // Turns that end while the page is read must still be in the log afterwards.
   ++replays_;
-  auto query = sql::turns::replay(id_.tenant, key(), from - 1, limits::replay_turns);
+  auto query = sql::turns::replay(id_.tenant, key(), from - 1, limits::replay_turns,
+                                  limits::replay_bytes);
   runtime::run_query(
       this, services_->database, std::move(query),
-      [this, ask, from, out, passed = passed_over_](auto result) mutable {
+      [this, ask, from, out, passed = passed_over_, end = log_->at().end](auto result) mutable {
         --replays_;
         auto* rows = std::get_if<0>(&result);
         if (rows == nullptr) {
@@ -149,7 +177,9 @@ void session::replay(const attach_reader& ask, sql::turn_seq from, promise<runti
         here.log = log_;
         // What is in the log and not in these rows began after the page was read: nothing of it is
         // skipped.
-        here.position = log_->at().base;
+        const auto base = log_->at().base;
+        here.position = base;
+        page events{here.backlog};
         for (const auto& row : *rows) {
           const bool first = row.id == ask.place.turn;
           if (ask.this_turn && !first)
@@ -162,14 +192,25 @@ void session::replay(const attach_reader& ask, sql::turn_seq from, promise<runti
             // About to run here: it will come through the log. Or running, and its beginning is in
             // the log no more.
             if (running_ && running_->id == row.id && log_->held_from(row.id) > cursor::turn_event)
-              append_running(here.backlog, first ? ask.place.index : cursor::before_turn);
+              append_running(events, first ? ask.place.index : cursor::before_turn);
             break;
           }
           if (first && lost(ask.place, row.epoch, row.inherited)) {
             here.backlog.push_back(gap_before(ask.place, row.epoch, row.inherited));
             break;
           }
-          append_events(here.backlog, row, first ? ask.place.index : cursor::before_turn);
+          append_ended(events, row, first ? ask.place.index : cursor::before_turn);
+          if (events.full())
+            break;
+        }
+        if (here.backlog.empty() && here.position == base && base > end) {
+          replay(ask, from, out);  // the log has passed by what followed the page
+          return;
+        }
+        if (here.backlog.empty() && here.position == base && !ask.this_turn && !rows->empty() &&
+            rows->back().answer.text.size() >= limits::replay_bytes) {
+          replay(ask, rows->back().seq + 1, out);  // the page had room for the reader's turn alone
+          return;
         }
         out.deliver(answer{std::move(here)});
       });

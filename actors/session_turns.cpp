@@ -146,7 +146,7 @@ void session::add_chunks(std::vector<std::string> texts) {
   if (services_->show_at_once)
     services_->advanced(log_);
   const auto held = log_->at();
-  if (replays_ == 0 && held.shown > held.base + limits::log_trim_running)
+  if (held.shown > held.base + limits::log_trim_running)
     log_->drop_before(held.shown - limits::log_keep_running);
 }
 
@@ -302,7 +302,7 @@ void session::show_end(const sql::turn_end& end, const std::string& created_at) 
     row_.tokens_used += tokens;
   }
   // The turn before this one has been read by all who are not far behind.
-  if (replays_ == 0 && log_->held_bytes() > limits::log_keep_bytes)
+  if (log_->held_bytes() > limits::log_keep_bytes)
     log_->drop_before(ended_before_);
   ended_before_ = log_->at().end;
   last_use_ = clock().now();

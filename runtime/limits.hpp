@@ -43,8 +43,11 @@ inline constexpr uint64_t log_trim_running = 160;
 inline constexpr auto log_keep_ended = 30s;
 /// … and at most this many bytes of frames; what was dropped is read from PostgreSQL.
 inline constexpr size_t log_keep_bytes = 1024 * 1024;
-/// Events in one page of a replay from PostgreSQL.
+/// Turns in one page of a replay from PostgreSQL …
 inline constexpr size_t replay_turns = 16;
+/// … and bytes of frames after which a page ends: every reader that fell behind holds one of its
+/// own.
+inline constexpr size_t replay_bytes = 256 * 1024;
 
 /// A session without a turn or message for this long leaves memory (its state is in PostgreSQL
 /// already).

@@ -239,7 +239,7 @@ CAF_TEST(a session names its last ended turn with the chunks that a replay shows
     CAF_CHECK(found->last_ended->turn == what.turn);
     CAF_CHECK_EQUAL(found->last_ended->epoch, epoch);
     CAF_CHECK_EQUAL(found->last_ended->chunks, chunks);
-    CAF_CHECK_EQUAL(ask(turns::replay(tenant, id, 0, 100)).back().answer.chunks(), chunks);
+    CAF_CHECK_EQUAL(ask(turns::replay(tenant, id, 0, 100, 1 << 20)).back().answer.chunks(), chunks);
   };
   const auto completed = start(id);
   ask(turns::begin(tenant, completed));
@@ -408,7 +408,7 @@ CAF_TEST(replay gives ended and running turns after a place in order) {
   ask(turns::end(tenant, failed));
   ask(turns::claim(tenant, all[2].turn));
   append(all[2].turn, 2, {"run"});
-  const auto whole = ask(turns::replay(tenant, id, 0, 10));
+  const auto whole = ask(turns::replay(tenant, id, 0, 10, 1 << 20));
   CAF_REQUIRE_EQUAL(whole.size(), 3u);
   CAF_CHECK_EQUAL(whole[0].answer.text, "zero");
   CAF_CHECK(whole[1].status == turn_status::failed);
@@ -418,9 +418,11 @@ CAF_TEST(replay gives ended and running turns after a place in order) {
   const auto place = ask(turns::locate(tenant, id, all[0].turn));
   CAF_REQUIRE(place.has_value());
   CAF_CHECK(place->status == turn_status::completed && place->seq == whole[0].seq);
-  const auto rest = ask(turns::replay(tenant, id, place->seq, 1));
+  const auto rest = ask(turns::replay(tenant, id, place->seq, 1, 1 << 20));
   CAF_REQUIRE_EQUAL(rest.size(), 1u);
   CAF_CHECK(rest[0].id == all[1].turn);
+  CAF_CHECK_EQUAL(ask(turns::replay(tenant, id, 0, 10, 4)).size(), 1u);  // "zero" reaches it
+  CAF_CHECK_EQUAL(ask(turns::replay(tenant, id, 0, 10, 5)).size(), 3u);
   CAF_CHECK(!ask(turns::locate(tenant, session(), all[0].turn)));
   CAF_CHECK(!ask(turns::get(tenant_id{uuid::random()}, id, all[0].turn)));
 }

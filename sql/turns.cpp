@@ -205,11 +205,19 @@ query<std::vector<unfinished_turn>> unfinished_of(tenant_id tenant, session_id s
 }
 
 query<std::vector<turn_row>> replay(tenant_id tenant, session_id session, turn_seq after,
-                                    uint32_t limit) {
+                                    uint32_t limit, size_t max_bytes) {
+  // Sizes first: a page of long answers would be tens of megabytes.
   constexpr std::string_view text = KGENTS_SQL_TURN
-      "WHERE t.session_id = $1 AND t.seq > $2 AND t.status <> 'queued' ORDER BY t.seq LIMIT $3";
+      "WHERE t.session_id = $1 AND t.seq > $2 AND t.status <> 'queued' AND t.seq <= ("
+      "SELECT max(seq) FROM (SELECT p.seq, coalesce(sum(octet_length(a.content)) OVER ("
+      "ORDER BY p.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM ("
+      "SELECT seq, answer_id FROM kg.turns WHERE session_id = $1 AND seq > $2 "
+      "AND status <> 'queued' ORDER BY seq LIMIT $3) p "
+      "LEFT JOIN kg.messages a ON a.id = p.answer_id) sized WHERE before < $4) ORDER BY t.seq";
   return {{.tenant = tenant,
-           .statements = {{text, {value(session), value(after), value(limit)}}},
+           .statements = {{text,
+                           {value(session), value(after), value(limit),
+                            value(static_cast<uint64_t>(max_bytes))}}},
            .read_only = true},
           parse_turns};
 }

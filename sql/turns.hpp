@@ -165,10 +165,12 @@ namespace turns {
 [[nodiscard]] query<std::vector<unfinished_turn>> unfinished_of(tenant_id tenant,
                                                                 session_id session);
 
-/// Turns with a larger `seq` than `after` in order, at most `limit`; those still queued are left
-/// out. `after` 0: from the first; the `seq` of a turn less one: from that turn.
+/// Turns with a larger `seq` than `after` in order, at most `limit`, and none behind the one whose
+/// answer reaches `max_bytes`; those still queued are left out. `after` 0: from the first; the `seq`
+/// of a turn less one: from that turn.
 [[nodiscard]] query<std::vector<turn_row>> replay(tenant_id tenant, session_id session,
-                                                  turn_seq after, uint32_t limit);
+                                                  turn_seq after, uint32_t limit,
+                                                  size_t max_bytes);
 
 /// Where a cursor's turn stands; none when it is not one of this session.
 [[nodiscard]] query<std::optional<turn_place>> locate(tenant_id tenant, session_id session,
