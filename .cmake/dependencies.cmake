@@ -1,4 +1,4 @@
-# Debian 12's packages. CAF ships neither a CMake config nor a .pc file, so its libraries are looked up by name.
+# Debian 12's packages.
 find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(PostgreSQL REQUIRED)
@@ -7,7 +7,15 @@ find_package(spdlog REQUIRED)
 find_package(prometheus-cpp REQUIRED COMPONENTS core)
 find_package(CLI11 REQUIRED)
 
-find_library(CAF_CORE_LIBRARY caf_core REQUIRED)
-add_library(caf::core UNKNOWN IMPORTED)
-set_target_properties(caf::core PROPERTIES IMPORTED_LOCATION ${CAF_CORE_LIBRARY})
+# Debian's libraries without a CMake package that works: CAF and hiredis ship none, cnats' names a static library that
+# is not in the package.
+function(kgents_find_library target name)
+  find_library(${name}_LIBRARY ${name} REQUIRED)
+  add_library(${target} UNKNOWN IMPORTED)
+  set_target_properties(${target} PROPERTIES IMPORTED_LOCATION ${${name}_LIBRARY})
+endfunction()
+
+kgents_find_library(caf::core caf_core)
+kgents_find_library(cnats::nats nats)
+kgents_find_library(hiredis::hiredis hiredis)
 target_link_libraries(caf::core INTERFACE Threads::Threads)

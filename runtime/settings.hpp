@@ -39,8 +39,8 @@ enum class log_form : uint8_t { json, text };
 [[nodiscard]] std::string_view to_string(environment x) noexcept;
 [[nodiscard]] std::string_view to_string(provider_kind x) noexcept;
 
-/// What a node does. All of them by default.
-enum class node_role : uint8_t { gateway, agentese, kgent, control, meter };
+/// What a node does. All of them by default, but for `cdc`, which works only where Qdrant is set.
+enum class node_role : uint8_t { gateway, agentese, kgent, control, meter, cdc };
 
 /// Who may call from a browser. `any` never carries credentials.
 struct cors_policy {
@@ -54,6 +54,43 @@ struct provider_settings {
   std::string base_url;  ///< http or https, without a trailing slash
   secret api_key;
   std::string model;
+};
+
+/// Where usage is exported to (events-and-billing.md section 3).
+struct openmeter_settings {
+  bool enabled = false;
+  std::string base_url;  ///< without a trailing slash
+  secret api_key;
+  size_t batch_size = 0;
+  std::chrono::milliseconds flush_interval{};
+
+  /// Enabled with a key; otherwise events stay unexported in PostgreSQL.
+  [[nodiscard]] bool configured() const noexcept { return enabled && !api_key.empty(); }
+};
+
+/// Stripe's API, its webhooks and what its prices mean (events-and-billing.md sections 4 and 6).
+struct stripe_settings {
+  std::string base_url;  ///< without a trailing slash
+  secret api_key;
+  secret webhook_secret;
+  secret webhook_secret_previous;  ///< also accepted, during rotation
+  std::chrono::milliseconds tolerance{};
+  std::map<std::string, std::string, std::less<>> tier_of_price;  ///< price id -> tier
+  std::map<std::string, std::string, std::less<>> prices;  ///< plan code -> price id
+};
+
+/// The worker that keeps a vector index in step with PostgreSQL (data.md section 11).
+struct cdc_settings {
+  std::string qdrant_url;  ///< empty: the worker does not run
+  secret qdrant_api_key;
+  size_t batch_size = 0;
+  std::chrono::milliseconds poll_interval{};
+  std::string collection;  ///< prefix of the collections' names
+  uint32_t max_retries = 0;
+  std::string embedding_provider;  ///< mock or openai
+  std::string embedding_model;
+  uint32_t embedding_dimension = 0;
+  bool messages = false;  ///< vectorise messages too
 };
 
 /// Deadlines of one model call.
@@ -108,6 +145,12 @@ struct settings {
 
   bool nats_enabled = false;
   std::vector<std::string> nats_servers;
+  std::string nats_stream;         ///< of session events
+  int64_t nats_max_reconnect = 0;  ///< -1: for ever
+  uint32_t nats_replicas = 0;      ///< of the streams
+  openmeter_settings openmeter;
+  stripe_settings stripe;
+  cdc_settings cdc;
   secret redis_url;  ///< empty: idempotency in memory
   std::string auth_jwks_url;
   std::string auth_issuer;

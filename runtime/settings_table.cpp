@@ -1,8 +1,4 @@
-#include <algorithm>
-#include <thread>
-
-#include "runtime/settings.hpp"
-#include "runtime/settings_parse.hpp"
+#include "runtime/settings_keep.hpp"
 
 // The one table of settings: a new one is a line here and a member of `settings`. Values that the
 // table can judge alone are judged here; what depends on others in settings.cpp.
@@ -11,305 +7,7 @@ namespace kgents::runtime {
 
 namespace {
 
-constexpr std::string_view ok{};
-
-template <secret settings::*Member>
-std::string_view keep_secret(settings& out, std::string_view value) {
-  out.*Member = secret{std::string{value}};
-  return ok;
-}
-
-template <auto Member>
-std::string_view keep_text(settings& out, std::string_view value) {
-  out.*Member = value;
-  return ok;
-}
-
-template <auto Member, uint64_t Least, uint64_t Most>
-std::string_view keep_number(settings& out, std::string_view value) {
-  const auto number = parse::number(value, Least, Most);
-  if (!number) {
-    static const auto expected =
-        "a number from " + std::to_string(Least) + " to " + std::to_string(Most);
-    return expected;
-  }
-  out.*Member = static_cast<std::remove_reference_t<decltype(out.*Member)>>(*number);
-  return ok;
-}
-
-template <bool settings::*Member>
-std::string_view keep_boolean(settings& out, std::string_view value) {
-  const auto flag = parse::boolean(value);
-  if (!flag)
-    return "true, 1, yes, on or false, 0, no, off";
-  out.*Member = *flag;
-  return ok;
-}
-
-constexpr std::string_view expected_seconds =
-    "seconds above 0 and at most 86400, with up to three decimals";
-
-template <std::chrono::milliseconds settings::*Member>
-std::string_view keep_seconds(settings& out, std::string_view value) {
-  const auto time = parse::seconds(value);
-  if (!time)
-    return expected_seconds;
-  out.*Member = *time;
-  return ok;
-}
-
-template <std::chrono::milliseconds llm_deadlines::*Member>
-std::string_view keep_llm_seconds(settings& out, std::string_view value) {
-  const auto time = parse::seconds(value);
-  if (!time)
-    return expected_seconds;
-  out.llm_timeouts.*Member = *time;
-  return ok;
-}
-
-template <size_t settings::*Member>
-std::string_view keep_cores(settings& out, std::string_view value) {
-  if (value == "cores") {
-    out.*Member = std::max(1u, std::thread::hardware_concurrency());
-    return ok;
-  }
-  const auto number = parse::number(value, 1, 256);
-  if (!number)
-    return "cores, or a number from 1 to 256";
-  out.*Member = *number;
-  return ok;
-}
-
-template <secret settings::*Member>
-std::string_view keep_postgres(settings& out, std::string_view value) {
-  // Also "host=/run/postgresql user=kg_app": libpq's other form, the handy one for Unix sockets.
-  const bool url = value.starts_with("postgresql://") || value.starts_with("postgres://");
-  if (!url && (value.find("://") != std::string_view::npos || value.find('=') == value.npos))
-    return "a libpq URL such as postgresql://kg_app@host:5432/kgents";
-  return keep_secret<Member>(out, value);
-}
-
-template <provider_settings settings::*Provider>
-std::string_view keep_base_url(settings& out, std::string_view value) {
-  if (!parse::is_url(value, {"http", "https"}))
-    return "a URL that begins with http:// or https://";
-  while (value.ends_with('/'))
-    value.remove_suffix(1);
-  (out.*Provider).base_url = value;
-  return ok;
-}
-
-template <provider_settings settings::*Provider>
-std::string_view keep_api_key(settings& out, std::string_view value) {
-  // It becomes a header line, where a line break would start another.
-  if (std::ranges::any_of(value, [](unsigned char c) { return c <= ' ' || c >= 0x7f; }))
-    return "visible ASCII characters without blanks";
-  (out.*Provider).api_key = secret{std::string{value}};
-  return ok;
-}
-
-template <provider_settings settings::*Provider>
-std::string_view keep_model(settings& out, std::string_view value) {
-  (out.*Provider).model = value;
-  return ok;
-}
-
-template <class T, size_t N>
-const T* find_word(const std::pair<std::string_view, T> (&words)[N], std::string_view value) {
-  const auto word = parse::lower(value);
-  const auto hit = std::ranges::find(words, word, &std::pair<std::string_view, T>::first);
-  return hit == std::end(words) ? nullptr : &hit->second;
-}
-
-constexpr std::pair<std::string_view, provider_kind> providers[] = {
-    {"embedded", provider_kind::embedded},
-    {"openai", provider_kind::openai},
-    {"anthropic", provider_kind::anthropic}};
-constexpr std::pair<std::string_view, environment> environments[] = {
-    {"dev", environment::dev},
-    {"test", environment::test},
-    {"staging", environment::staging},
-    {"production", environment::production},
-    {"enterprise", environment::enterprise}};
-constexpr std::pair<std::string_view, node_role> roles[] = {{"gateway", node_role::gateway},
-                                                            {"agentese", node_role::agentese},
-                                                            {"kgent", node_role::kgent},
-                                                            {"control", node_role::control},
-                                                            {"meter", node_role::meter}};
-constexpr std::pair<std::string_view, log_severity> levels[] = {{"debug", log_severity::debug},
-                                                                {"info", log_severity::info},
-                                                                {"warn", log_severity::warn},
-                                                                {"warning", log_severity::warn},
-                                                                {"error", log_severity::error}};
-
-std::string_view keep_llm(settings& out, std::string_view value) {
-  constexpr std::string_view expected =
-      "one or more of embedded, openai, anthropic, comma-separated, each once";
-  std::vector<provider_kind> kinds;
-  for (const auto& name : parse::list(value)) {
-    const auto* kind = find_word(providers, name);
-    if (kind == nullptr || std::ranges::find(kinds, *kind) != kinds.end())
-      return expected;
-    kinds.push_back(*kind);
-  }
-  if (kinds.empty())
-    return expected;
-  out.llm = std::move(kinds);
-  return ok;
-}
-
-std::string_view keep_roles(settings& out, std::string_view value) {
-  constexpr std::string_view expected =
-      "all, or some of gateway, agentese, kgent, control, meter, comma-separated";
-  std::vector<node_role> chosen;
-  if (parse::lower(value) == "all") {
-    for (const auto& [name, role] : roles)
-      chosen.push_back(role);
-  } else {
-    for (const auto& name : parse::list(value)) {
-      const auto* role = find_word(roles, name);
-      if (role == nullptr)
-        return expected;
-      if (std::ranges::find(chosen, *role) == chosen.end())
-        chosen.push_back(*role);
-    }
-  }
-  if (chosen.empty())
-    return expected;
-  out.roles = std::move(chosen);
-  return ok;
-}
-
-std::string_view keep_cors(settings& out, std::string_view value) {
-  constexpr std::string_view expected =
-      "none, *, or origins such as https://app.example.com, comma-separated";
-  const auto origins = parse::list(value);
-  cors_policy policy;
-  if (origins.size() == 1 && origins[0] == "*") {
-    policy.allow = cors_policy::kind::any;
-  } else if (origins.size() == 1 && parse::lower(origins[0]) == "none") {
-    policy.allow = cors_policy::kind::off;
-  } else {
-    if (origins.empty())
-      return expected;
-    policy.allow = cors_policy::kind::list;
-    for (const auto& origin : origins) {
-      // What a browser sends has no path; an entry with one would never match.
-      if (!parse::is_url(origin, {"http", "https"}) ||
-          origin.find('/', origin.find("://") + 3) != std::string::npos)
-        return expected;
-      policy.origins.push_back(parse::lower(origin));
-    }
-  }
-  out.cors_origins = std::move(policy);
-  return ok;
-}
-
-std::string_view keep_environment(settings& out, std::string_view value) {
-  const auto* hit = find_word(environments, value);
-  if (hit == nullptr)
-    return "dev, test, staging, production or enterprise";
-  out.env = *hit;
-  return ok;
-}
-
-std::string_view keep_durability(settings& out, std::string_view value) {
-  const auto word = parse::lower(value);
-  if (word != "durable" && word != "memory")
-    return "durable or memory";
-  out.durability = word == "durable" ? stream_durability::durable : stream_durability::memory;
-  return ok;
-}
-
-std::string_view keep_level(settings& out, std::string_view value) {
-  const auto* hit = find_word(levels, value);
-  if (hit == nullptr)
-    return "DEBUG, INFO, WARN or ERROR";
-  out.log_level = *hit;
-  return ok;
-}
-
-std::string_view keep_form(settings& out, std::string_view value) {
-  const auto word = parse::lower(value);
-  if (word != "json" && word != "text")
-    return "json or text";
-  out.log_format = word == "json" ? log_form::json : log_form::text;
-  return ok;
-}
-
-std::string_view keep_node_name(settings& out, std::string_view value) {
-  const auto allowed = [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
-  };
-  if (value.size() > 253 || !std::ranges::all_of(value, allowed))
-    return "at most 253 letters, digits, '-', '_' and '.'";
-  out.node_name = value;
-  return ok;
-}
-
-std::string_view keep_cluster_name(settings& out, std::string_view value) {
-  if (value.empty() || value.size() > 64 ||
-      std::ranges::any_of(value, [](unsigned char c) { return c <= ' ' || c >= 0x7f; }))
-    return "1 to 64 visible ASCII characters without blanks";
-  out.cluster_name = value;
-  return ok;
-}
-
-std::string_view keep_cluster_host(settings& out, std::string_view value) {
-  const auto colons = std::ranges::count(value, ':');  // an IPv6 address has two at least
-  const bool wild = value == "0.0.0.0" || value == "::";
-  if (wild || colons == 1 || value.size() > 253 ||
-      std::ranges::any_of(value, [](unsigned char c) {
-        return c <= ' ' || c >= 0x7f || c == '/' || c == '[' || c == ']';
-      }))
-    return "the address or host name that other nodes dial, without a port";
-  out.cluster_host = value;
-  return ok;
-}
-
-std::string_view keep_nats_servers(settings& out, std::string_view value) {
-  auto servers = parse::list(value);
-  for (const auto& server : servers)
-    if (!parse::is_url(server, {"nats", "tls"}))
-      return "URLs such as nats://host:4222, comma-separated";
-  out.nats_servers = std::move(servers);
-  return ok;
-}
-
-std::string_view keep_redis(settings& out, std::string_view value) {
-  if (!parse::is_url(value, {"redis", "rediss"}))
-    return "a URL that begins with redis:// or rediss://";
-  return keep_secret<&settings::redis_url>(out, value);
-}
-
-std::string_view keep_jwks(settings& out, std::string_view value) {
-  if (!parse::is_url(value, {"http", "https"}))
-    return "a URL that begins with http:// or https://";
-  out.auth_jwks_url = value;
-  return ok;
-}
-
-// Names of a deployment that shape nothing in `settings`: only their form is judged.
-std::string_view any_text(settings&, std::string_view) { return ok; }
-
-std::string_view any_boolean(settings&, std::string_view value) {
-  return parse::boolean(value) ? ok : "true, 1, yes, on or false, 0, no, off";
-}
-
-std::string_view any_count(settings&, std::string_view value) {
-  return parse::number(value, 1, 1'000'000) ? ok : "a number from 1 to 1000000";
-}
-
-std::string_view any_seconds(settings&, std::string_view value) {
-  return parse::seconds(value) ? ok : expected_seconds;
-}
-
-std::string_view any_http_url(settings&, std::string_view value) {
-  return parse::is_url(value, {"http", "https"}) ? ok
-                                                 : "a URL that begins with http:// or https://";
-}
-
+using namespace keep;
 using s = settings;
 
 constexpr setting table[] = {
@@ -411,27 +109,63 @@ constexpr setting table[] = {
      keep_boolean<&s::nats_enabled>},
     {"NATS_SERVERS", "nats://localhost:4222", "",
      "its servers, comma-separated; dev starts its own", keep_nats_servers},
-    {"NATS_STREAM_NAME", "kgent-events", "kgent-events", "stream of session events", any_text},
-    {"NATS_MAX_RECONNECT", "-1", "-1", "reconnect attempts; the server never gives up", any_text},
+    {"NATS_STREAM_NAME", "kgent-events", "kgent-events", "stream of session events",
+     keep_stream_name},
+    {"NATS_MAX_RECONNECT", "-1", "-1", "reconnect attempts; -1: for ever", keep_reconnects},
+    {"NATS_REPLICAS", "1", "1", "copies of each stream; 3 in a cluster of nats-servers",
+     keep_number<&s::nats_replicas, 1, 5>},
 
-    {"OPENMETER_ENABLED", "false", "false", "export usage to OpenMeter", any_boolean},
-    {"OPENMETER_API_KEY", "", "", "its key", any_text, true},
+    {"OPENMETER_ENABLED", "false", "false", "export usage to OpenMeter",
+     keep_boolean_in<&s::openmeter, &openmeter_settings::enabled>},
+    {"OPENMETER_API_KEY", "", "", "its key", keep_key_in<&s::openmeter, &openmeter_settings::api_key>,
+     true},
     {"OPENMETER_BASE_URL", "https://openmeter.cloud", "https://openmeter.cloud", "its address",
-     any_http_url},
-    {"OPENMETER_BATCH_SIZE", "100", "100", "events per request", any_count},
-    {"OPENMETER_FLUSH_INTERVAL", "1.0", "1.0", "seconds between requests", any_seconds},
-    {"STRIPE_API_KEY", "", "", "key for Stripe's API", any_text, true},
-    {"STRIPE_SECRET_KEY", "", "", "another name of STRIPE_API_KEY", any_text, true},
+     keep_url_in<&s::openmeter, &openmeter_settings::base_url>},
+    {"OPENMETER_BATCH_SIZE", "100", "100", "events per request",
+     keep_number_in<&s::openmeter, &openmeter_settings::batch_size, 1, 1000>},
+    {"OPENMETER_FLUSH_INTERVAL", "1.0", "1.0", "seconds between requests",
+     keep_seconds_in<&s::openmeter, &openmeter_settings::flush_interval>},
+    {"STRIPE_SECRET_KEY", "", "", "another name of STRIPE_API_KEY",
+     keep_key_in<&s::stripe, &stripe_settings::api_key>, true},
+    {"STRIPE_API_KEY", "", "", "key for Stripe's API",
+     keep_key_in<&s::stripe, &stripe_settings::api_key>, true},
     {"STRIPE_API_BASE", "https://api.stripe.com", "https://api.stripe.com", "its address",
-     any_http_url},
-    {"STRIPE_WEBHOOK_SECRET", "", "", "verifies webhook signatures", any_text, true},
-    {"STRIPE_WEBHOOK_SECRET_PREVIOUS", "", "", "the one before, during rotation", any_text, true},
-    {"STRIPE_WEBHOOK_TOLERANCE", "300", "300", "seconds a signature may be old", any_seconds},
-    {"STRIPE_PRICE_STARTER_MONTHLY", "", "", "price id of a tier", any_text},
-    {"STRIPE_PRICE_PRO_MONTHLY", "", "", "price id of a tier", any_text},
-    {"STRIPE_PRICE_PRO_YEARLY", "", "", "price id of a tier", any_text},
-    {"STRIPE_PRICE_TEAMS_MONTHLY", "", "", "price id of a tier", any_text},
-    {"STRIPE_PRICE_ENTERPRISE", "", "", "price id of a tier", any_text},
+     keep_url_in<&s::stripe, &stripe_settings::base_url>},
+    {"STRIPE_WEBHOOK_SECRET", "", "", "verifies webhook signatures",
+     keep_key_in<&s::stripe, &stripe_settings::webhook_secret>, true},
+    {"STRIPE_WEBHOOK_SECRET_PREVIOUS", "", "", "the one before, during rotation",
+     keep_key_in<&s::stripe, &stripe_settings::webhook_secret_previous>, true},
+    {"STRIPE_WEBHOOK_TOLERANCE", "300", "300", "seconds a signature may be old, or early",
+     keep_seconds_in<&s::stripe, &stripe_settings::tolerance>},
+    {"STRIPE_PRICE_STARTER_MONTHLY", "", "", "price id of tier starter",
+     keep_price<plan::starter_monthly>},
+    {"STRIPE_PRICE_PRO_MONTHLY", "", "", "price id of tier pro", keep_price<plan::pro_monthly>},
+    {"STRIPE_PRICE_PRO_YEARLY", "", "", "price id of tier pro, by the year",
+     keep_price<plan::pro_yearly>},
+    {"STRIPE_PRICE_TEAMS_MONTHLY", "", "", "price id of tier team",
+     keep_price<plan::team_monthly>},
+    {"STRIPE_PRICE_ENTERPRISE", "", "", "price id of tier enterprise",
+     keep_price<plan::enterprise>},
+    {"QDRANT_URL", "", "", "vector index that role cdc keeps in step; none: it has nothing to do",
+     keep_url_in<&s::cdc, &cdc_settings::qdrant_url>},
+    {"QDRANT_API_KEY", "", "", "its key", keep_key_in<&s::cdc, &cdc_settings::qdrant_api_key>, true},
+    {"SYNAPSE_BATCH_SIZE", "100", "100", "changes read at once by role cdc",
+     keep_number_in<&s::cdc, &cdc_settings::batch_size, 1, 1000>},
+    {"SYNAPSE_POLL_INTERVAL_MS", "1000", "1000", "milliseconds between looks when there was nothing",
+     keep_number_in<&s::cdc, &cdc_settings::poll_interval, 10, 60'000>},
+    {"SYNAPSE_COLLECTION", "memories", "memories", "collection of memories; others are named after it",
+     keep_text_in<&s::cdc, &cdc_settings::collection>},
+    {"SYNAPSE_MAX_RETRIES", "5", "5", "attempts before a change goes to the dead letters",
+     keep_number_in<&s::cdc, &cdc_settings::max_retries, 1, 100>},
+    {"SYNAPSE_MESSAGES", "false", "false", "vectorise the messages of sessions, too",
+     keep_boolean_in<&s::cdc, &cdc_settings::messages>},
+    {"EMBEDDING_PROVIDER", "mock", "mock",
+     "mock, or openai: OPENAI_BASE_URL and OPENAI_API_KEY say where",
+     keep_embedding_provider},
+    {"EMBEDDING_MODEL", "text-embedding-ada-002", "text-embedding-ada-002", "its model",
+     keep_text_in<&s::cdc, &cdc_settings::embedding_model>},
+    {"EMBEDDING_DIMENSION", "1536", "1536", "numbers in a vector",
+     keep_number_in<&s::cdc, &cdc_settings::embedding_dimension, 1, 65'536>},
     {"KGENTS_TELEMETRY_ENABLED", "false", "false", "traces by OTLP", any_boolean},
     {"OTEL_EXPORTER_OTLP_ENDPOINT", "", "", "where to", any_http_url},
     {"OTEL_SERVICE_NAME", "kgent-api", "kgent-api", "service name in traces", any_text},
