@@ -62,7 +62,7 @@ CAF_TEST(dev needs nothing and listens on loopback) {
   CAF_CHECK_EQUAL(x.embedded_tokens_per_second, 40u);
   CAF_CHECK(x.cors_origins.allow == cors_policy::kind::any);
   CAF_CHECK(x.llm == std::vector{provider_kind::embedded});
-  CAF_CHECK_EQUAL(x.roles.size(), 5u);
+  CAF_CHECK_EQUAL(x.roles.size(), 6u);
   CAF_CHECK(x.workers >= 1 && x.io_threads >= 1);
   CAF_CHECK(!x.node_name.empty());
   CAF_CHECK(x.header_timeout == 10s && x.body_timeout == 30s && x.idle_timeout == 75s);
