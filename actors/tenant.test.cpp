@@ -35,7 +35,7 @@ struct fixture : test_coordinator_fixture<> {
                     : one_result(7, {});
     });
     // Operations today, tokens today, tokens of the month.
-    db->on("usage", "kg.ops_today", [](const auto&) {
+    db->on("usage", "kg.usage_counters", [](const auto&) {
       return one_result(3, {{"2", "20", "200"}});
     });
     auto services = std::make_shared<tenant_services>();

@@ -81,15 +81,28 @@ query<std::vector<api_key_id>> dead_among(const std::vector<api_key_id>& some) {
 
 query<key_usage> usage_of(tenant_id tenant, api_key_id key) {
   constexpr std::string_view text =
-      "SELECT kg.ops_today($1), coalesce(sum(tokens_in + tokens_out) FILTER (WHERE created_at >= "
-      "date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'), 0), "
-      "coalesce(sum(tokens_in + tokens_out), 0) FROM kg.usage_events "
-      "WHERE api_key_id = $1 AND tenant_id = kg.current_tenant_id() "
-      "AND billing_period = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')";
+      "SELECT coalesce(sum(operations) FILTER (WHERE period = day), 0), "
+      "coalesce(sum(tokens) FILTER (WHERE period = day), 0), "
+      "coalesce(sum(tokens) FILTER (WHERE period = month), 0) "
+      "FROM (SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, "
+      "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM') AS month) today "
+      "JOIN kg.usage_counters ON tenant_id = kg.current_tenant_id() AND api_key_id = $1 "
+      "AND period IN (day, month)";
   return {{.tenant = tenant, .statements = {{text, {value(key)}}}, .read_only = true},
           [](std::vector<rows>& all) {
             return key_usage{count_at<uint64_t>(all[0], 0, 0), count_at<uint64_t>(all[0], 0, 1),
                              count_at<uint64_t>(all[0], 0, 2)};
+          }};
+}
+
+query<taken_operations> take_operations(tenant_id tenant, api_key_id key, uint32_t wanted,
+                                        uint32_t limit) {
+  return {{.tenant = tenant,
+           .statements = {{"SELECT granted, today FROM kg.take_operations($1, $2, $3)",
+                           {value(key), value(wanted), value(limit)}}}},
+          [](std::vector<rows>& all) {
+            return taken_operations{count_at<uint32_t>(all[0], 0, 0),
+                                    count_at<uint64_t>(all[0], 0, 1)};
           }};
 }
 

@@ -52,13 +52,23 @@ namespace keys {
 /// Only on a pool of the control role.
 [[nodiscard]] query<std::vector<api_key_id>> dead_among(const std::vector<api_key_id>& some);
 
-/// What a key has used, by its usage events.
+/// What a key has used up: two rows that are kept with every answer.
 struct key_usage {
-  uint64_t operations_today = 0;  ///< metered ones, since midnight UTC
+  uint64_t operations_today = 0;  ///< metered ones that were taken since midnight UTC
   uint64_t tokens_today = 0;
   uint64_t tokens_month = 0;
 };
 [[nodiscard]] query<key_usage> usage_of(tenant_id tenant, api_key_id key);
+
+struct taken_operations {
+  uint32_t granted = 0;  ///< of those wanted; 0: the day is used up
+  uint64_t today = 0;    ///< the key's count of the day, with these, on all nodes
+};
+/// Takes up to `wanted` (at least 1) metered operations of the day (UTC), before the work. Exact
+/// however many ask at once, and across restarts. `limit` 0: all are granted. A refused call counts
+/// one operation, however many it wanted; nothing is ever given back.
+[[nodiscard]] query<taken_operations> take_operations(tenant_id tenant, api_key_id key,
+                                                      uint32_t wanted, uint32_t limit);
 
 /// Adds to the key's use count and stamps its last use. Sum up in process and flush at most every
 /// 10 s a key.
