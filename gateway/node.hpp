@@ -14,6 +14,7 @@
 #include "runtime/agentese/event_feed.hpp"
 #include "runtime/cluster/report.hpp"
 #include "runtime/hub.hpp"
+#include "runtime/idempotency/store.hpp"
 #include "runtime/io_thread.hpp"
 #include "runtime/port.hpp"
 #include "runtime/region.hpp"
@@ -65,6 +66,8 @@ struct node {
   const actors::capability_authority& capabilities;
   runtime::agentese::journal& journal;
   runtime::agentese::event_feed& events;
+  /// Shared, since a request may be dropped when the node is gone.
+  const std::shared_ptr<runtime::idempotency::store>& idempotency;
 };
 
 }  // namespace kgents::gateway

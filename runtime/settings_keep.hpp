@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "runtime/settings.hpp"
+#include "runtime/idempotency/redis_url.hpp"
 #include "runtime/settings_parse.hpp"
 
 /// How the value of a setting gets into `settings`: each takes the text, keeps what it says and
@@ -281,8 +282,9 @@ inline std::string_view keep_nats_servers(settings& out, std::string_view value)
 }
 
 inline std::string_view keep_redis(settings& out, std::string_view value) {
-  if (!parse::is_url(value, {"redis", "rediss"}))
-    return "a URL that begins with redis:// or rediss://";
+  if (!idempotency::parse_redis_url(value))
+    return "redis[s]://[[user]:password@]host[:port][/database], user and password "
+           "percent-encoded";
   return keep_secret<&settings::redis_url>(out, value);
 }
 

@@ -1,4 +1,2 @@
-// The one translation unit that holds Beast's code and Asio's TLS part
-// (BOOST_*_SEPARATE_COMPILATION).
-#include <boost/asio/ssl/impl/src.hpp>
+// The one translation unit that holds Beast's code (BOOST_BEAST_SEPARATE_COMPILATION).
 #include <boost/beast/src.hpp>

@@ -17,6 +17,7 @@
 #include "runtime/agentese/event_feed.hpp"
 #include "runtime/agentese/journal.hpp"
 #include "runtime/cluster/members.hpp"
+#include "runtime/idempotency/store.hpp"
 #include "runtime/limits.hpp"
 #include "runtime/log_writer.hpp"
 #include "sql/listener.hpp"
@@ -125,6 +126,7 @@ private:
   std::shared_ptr<llm::provider_chain> providers_;
   runtime::agentese::journal journal_;
   runtime::agentese::event_feed events_;
+  std::shared_ptr<runtime::idempotency::store> idempotency_;
   actors::capability_authority capabilities_;
   actors::logos logos_;
   actors::scheduler scheduler_;

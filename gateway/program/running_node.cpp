@@ -101,6 +101,8 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       journal_{sql_thread_.context(), control_, journal_probe()},
       events_{sql_thread_.context(), pool_, control_, threads_.all(), metrics_.subscriptions,
               news_for(config)},
+      idempotency_{std::make_shared<runtime::idempotency::store>(
+          sql_thread_.context(), config.redis_url, metrics_.redis)},
       capabilities_{config.key_pepper.reveal()},
       logos_{actors::all_nodes(), journal_, prover(), invocation_observer()},
       scheduler_{threads_[0].context(),
@@ -110,7 +112,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       shard_log_{config.log_format},
       node_{config, metrics_, threads_, hubs_,    ports_,  pool_,
             auth_,  ready_,   streams_, cluster_, logos_, capabilities_,
-            journal_, events_},
+            journal_, events_, idempotency_},
       application_{node_},
       server_{server_for(config), threads_, application_},
       probe_{sql_thread_.context()} {
@@ -139,6 +141,7 @@ void running_node::impl::take_down() {
   leave_cluster();
   journal_.flush(flush_within);
   events_.stop();
+  idempotency_->stop();
   region_.stop();
   caf::anon_send_exit(database_, caf::exit_reason::user_shutdown);
   ports_.stop();

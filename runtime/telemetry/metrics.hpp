@@ -15,6 +15,7 @@
 
 #include "runtime/telemetry/cluster_metrics.hpp"
 #include "runtime/telemetry/invocation_metrics.hpp"
+#include "runtime/telemetry/redis_metrics.hpp"
 #include "runtime/telemetry/subscription_metrics.hpp"
 
 namespace kgents::runtime {
@@ -112,6 +113,7 @@ public:
   cluster_metrics cluster;
   subscription_metrics subscriptions;
   invocation_metrics invocations;
+  redis_metrics redis;
 
   /// `refresh` runs at the start of every `render`, on its thread: for what is read rather than
   /// counted (depths, pool states). It must not wait for anything.
