@@ -10,6 +10,7 @@
 #include "actors/logos/capability.hpp"
 #include "actors/logos/logos.hpp"
 #include "gateway/auth.hpp"
+#include "gateway/saas_health.hpp"
 #include "gateway/stream/live_keys.hpp"
 #include "runtime/agentese/event_feed.hpp"
 #include "runtime/cluster/report.hpp"
@@ -68,6 +69,7 @@ struct node {
   runtime::agentese::event_feed& events;
   /// Shared, since a request may be dropped when the node is gone.
   const std::shared_ptr<runtime::idempotency::store>& idempotency;
+  const saas_parts& saas;
 };
 
 }  // namespace kgents::gateway

@@ -91,6 +91,8 @@ constexpr field saas_fields[] = {
     {.name = "started", .type = boolean, .required = true},
     {.name = "openmeter", .type = object, .required = true},
     {.name = "nats", .type = object, .required = true},
+    {.name = "stripe", .type = object, .required = true},
+    {.name = "redis", .type = object, .required = true},
 };
 
 constexpr field root_fields[] = {

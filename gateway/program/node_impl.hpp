@@ -85,6 +85,7 @@ private:
   void probe_database();
   void check_keys();
   void refresh_metrics();
+  saas_parts saas_view();
 
   std::vector<runtime::io_thread*> all_threads();
 
@@ -133,6 +134,7 @@ private:
   authenticator auth_;
   live_keys streams_;
   cluster_control cluster_;
+  saas_parts saas_;
   runtime::cluster::shard_log shard_log_;
   std::unique_ptr<sql::listener> changes_;
   uint64_t shards_version_ = 0;  // this and the next two: on the SQL thread

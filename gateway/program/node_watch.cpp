@@ -103,4 +103,24 @@ void running_node::impl::refresh_metrics() {
   metrics_.cluster.mirrors.Set(static_cast<double>(counted.mirrors));
 }
 
+/// How each of the services beside us is, for /health/saas. No I/O.
+saas_parts running_node::impl::saas_view() {
+  saas_parts out;
+  out.nats = [this] {
+    return boost::json::object{{"configured", config_.nats_enabled},
+                               {"status", config_.nats_enabled ? "not_started" : "disabled"}};
+  };
+  out.redis = [this] {
+    const auto x = idempotency_->status();
+    boost::json::object shown{
+        {"configured", x.configured},
+        {"status", !x.configured ? "disabled" : x.connected ? "healthy" : "disconnected"},
+        {"mode", x.connected ? "redis" : "memory"}};
+    if (!x.error.empty())
+      shown["error"] = x.error;
+    return shown;
+  };
+  return out;
+}
+
 }  // namespace kgents::gateway

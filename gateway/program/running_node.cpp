@@ -109,10 +109,11 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
                  actors::scheduler_parts(threads_[0], ports_[0], region_, control_)},
       auth_{pool_, ports_, config.key_pepper},
       cluster_{operators_view()},
+      saas_{saas_view()},
       shard_log_{config.log_format},
       node_{config, metrics_, threads_, hubs_,    ports_,  pool_,
             auth_,  ready_,   streams_, cluster_, logos_, capabilities_,
-            journal_, events_, idempotency_},
+            journal_, events_, idempotency_, saas_},
       application_{node_},
       server_{server_for(config), threads_, application_},
       probe_{sql_thread_.context()} {

@@ -54,15 +54,7 @@ void health(const call_ptr& c) {
           : R"({"status":"degraded","version":"v1","has_llm":false,"components":{"soul":"ok","llm":"not_configured","auth":"ok","metering":"ok"}})");
 }
 
-void saas_health(const call_ptr& c) {
-  json::object nats{{"configured", c->at.config.nats_enabled},
-                    {"status", c->at.config.nats_enabled ? "not_started" : "disabled"}};
-  c->reply_json(
-      200, json::object{{"status", "not_started"},
-                        {"started", false},
-                        {"openmeter", json::object{{"configured", false}, {"status", "disabled"}}},
-                        {"nats", std::move(nats)}});
-}
+void saas(const call_ptr& c) { c->reply_json(200, saas_health(c->at.saas)); }
 
 void live(const call_ptr& c) { c->reply(200, R"({"status":"ok"})"); }
 
@@ -104,10 +96,10 @@ const route table[] = {
     {.method = "GET",
      .path = "/health/saas",
      .tag = "system",
-     .summary = "How the event bus and the metering client are",
+     .summary = "How the event bus, the metering client, Stripe and Redis are",
      .who = access::open,
      .answer = &saas_health_shape,
-     .handle = saas_health},
+     .handle = saas},
     {.method = "GET",
      .path = "/live",
      .tag = "system",
