@@ -33,6 +33,9 @@ struct session_services {
   /// A log got chunks to be committed / got events that are shown.
   std::function<void(const runtime::log_ptr&)> appended;
   std::function<void(const runtime::log_ptr&)> advanced;
+  /// An event of this session is durable and no new chunk: for whoever publishes them.
+  std::function<void(const entity_id&, const event_ptr&)> publish = [](const entity_id&,
+                                                                       const event_ptr&) {};
 
   /// Starts the model call of a turn, which talks back to `session`.
   std::function<caf::actor(llm::prompt ask, turn_id turn, lease_epoch epoch, caf::actor session)>
@@ -164,6 +167,7 @@ private:
   // session_turns.cpp: the running turn
   void run();
   void show_durable_part();
+  void show(event_ptr event);
   void read_history(persona::model_request ask);
   void ask_model(const persona::model_request& ask, std::vector<sql::history_line> history);
   void add_chunks(std::vector<std::string> texts);

@@ -78,13 +78,12 @@ void session::show_durable_part() {
   auto& turn = *running_;
   const auto shown = log_->shown_of(turn.id);
   if (shown.empty())
-    log_->append_shown(make_turn_event(turn.id, turn.epoch, turn.message, turn.mode), lease_);
+    show(make_turn_event(turn.id, turn.epoch, turn.message, turn.mode, turn.answer_id));
   const size_t have = shown.empty() ? 0 : static_cast<size_t>(shown.back()->place().index + 1);
   for (size_t i = have; i < turn.answer.chunks(); ++i)
-    log_->append_shown(
-        make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
-                         std::string{turn.answer.chunk(static_cast<chunk_index>(i))}),
-        lease_);
+    show(make_chunk_event(turn.id, turn.epoch, static_cast<chunk_index>(i),
+                          std::string{turn.answer.chunk(static_cast<chunk_index>(i))},
+                          turn.answer_id));
   // Shown before it was durable (durability `memory`): the readers have it, so the answer keeps it.
   for (const auto& x : shown)
     if (x->place().index >= static_cast<int64_t>(turn.answer.chunks())) {
@@ -93,6 +92,13 @@ void session::show_durable_part() {
     }
   turn.inherited = turn.answer.chunks();
   services_->advanced(log_);
+}
+
+/// Appends what is durable. Chunks of an earlier activation are published again with the same ids:
+/// it may have died in between.
+void session::show(event_ptr event) {
+  services_->publish(id_, event);
+  log_->append_shown(std::move(event), lease_);
 }
 
 void session::read_history(persona::model_request ask) {
@@ -139,7 +145,7 @@ void session::add_chunks(std::vector<std::string> texts) {
     const auto index = static_cast<chunk_index>(turn.answer.chunks());
     turn.answer.text += text;
     turn.answer.ends.push_back(static_cast<uint32_t>(turn.answer.text.size()));
-    log_->append_chunk(make_chunk_event(turn.id, turn.epoch, index, std::move(text)),
+    log_->append_chunk(make_chunk_event(turn.id, turn.epoch, index, std::move(text), turn.answer_id),
                        services_->show_at_once, lease_);
   }
   services_->appended(log_);
@@ -292,10 +298,9 @@ void session::show_end(const sql::turn_end& end, const std::string& created_at) 
   last.error_type = turn.finished->error_type;
   last.retry_after_seconds = turn.finished->retry_after_seconds;
   const auto chunks = static_cast<chunk_index>(turn.answer.chunks());
-  log_->append_shown(end.status == sql::turn_status::failed
-                         ? make_error_event(turn.id, turn.epoch, chunks, std::move(last))
-                         : make_complete_event(turn.id, turn.epoch, chunks, std::move(last)),
-                     lease_);
+  show(end.status == sql::turn_status::failed
+           ? make_error_event(turn.id, turn.epoch, chunks, std::move(last), turn.answer_id)
+           : make_complete_event(turn.id, turn.epoch, chunks, std::move(last), turn.answer_id));
   services_->advanced(log_);
   if (stored) {
     ++row_.message_count;

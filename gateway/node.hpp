@@ -13,6 +13,7 @@
 #include "gateway/saas_health.hpp"
 #include "gateway/stream/live_keys.hpp"
 #include "runtime/agentese/event_feed.hpp"
+#include "runtime/bus/event_bus.hpp"
 #include "runtime/cluster/report.hpp"
 #include "runtime/hub.hpp"
 #include "runtime/idempotency/store.hpp"
@@ -70,6 +71,7 @@ struct node {
   /// Shared, since a request may be dropped when the node is gone.
   const std::shared_ptr<runtime::idempotency::store>& idempotency;
   const saas_parts& saas;
+  runtime::bus::event_bus& bus;
 };
 
 }  // namespace kgents::gateway

@@ -134,7 +134,7 @@ std::string_view stream_event::websocket_text() const {
 }
 
 event_ptr make_turn_event(turn_id turn, lease_epoch epoch, message_id message,
-                          std::string_view mode) {
+                          std::string_view mode, message_id answer) {
   std::string data = R"({"turn_id":")";
   turn.value.append_to(data);
   data += R"(","message_id":")";
@@ -142,11 +142,14 @@ event_ptr make_turn_event(turn_id turn, lease_epoch epoch, message_id message,
   data += R"(","mode":)";
   append_json_string(data, mode);
   data += '}';
-  return std::make_shared<stream_event>(event_kind::turn, cursor{turn, epoch, cursor::turn_event},
-                                        data);
+  auto out = std::make_shared<stream_event>(event_kind::turn,
+                                            cursor{turn, epoch, cursor::turn_event}, data);
+  out->answer = answer;
+  return out;
 }
 
-event_ptr make_chunk_event(turn_id turn, lease_epoch epoch, chunk_index index, std::string text) {
+event_ptr make_chunk_event(turn_id turn, lease_epoch epoch, chunk_index index, std::string text,
+                           message_id answer) {
   std::string data = R"({"text":)";
   append_json_string(data, text);
   data += R"(,"index":)";
@@ -154,10 +157,12 @@ event_ptr make_chunk_event(turn_id turn, lease_epoch epoch, chunk_index index, s
   data += '}';
   auto out = std::make_shared<stream_event>(event_kind::chunk, cursor{turn, epoch, index}, data);
   out->text = std::move(text);
+  out->answer = answer;
   return out;
 }
 
-event_ptr make_complete_event(turn_id turn, lease_epoch epoch, chunk_index chunks, turn_end end) {
+event_ptr make_complete_event(turn_id turn, lease_epoch epoch, chunk_index chunks, turn_end end,
+                              message_id answer) {
   std::string data = R"({"text":)";
   append_json_string(data, end.text);
   data += R"(,"tokens_used":)";
@@ -170,10 +175,12 @@ event_ptr make_complete_event(turn_id turn, lease_epoch epoch, chunk_index chunk
   auto out =
       std::make_shared<stream_event>(event_kind::complete, cursor{turn, epoch, chunks}, data);
   out->end = std::make_shared<turn_end>(std::move(end));
+  out->answer = answer;
   return out;
 }
 
-event_ptr make_error_event(turn_id turn, lease_epoch epoch, chunk_index chunks, turn_end end) {
+event_ptr make_error_event(turn_id turn, lease_epoch epoch, chunk_index chunks, turn_end end,
+                           message_id answer) {
   std::string data = R"({"error":)";
   append_json_string(data, end.error);
   data += R"(,"type":)";
@@ -181,6 +188,7 @@ event_ptr make_error_event(turn_id turn, lease_epoch epoch, chunk_index chunks, 
   data += '}';
   auto out = std::make_shared<stream_event>(event_kind::error, cursor{turn, epoch, chunks}, data);
   out->end = std::make_shared<turn_end>(std::move(end));
+  out->answer = answer;
   return out;
 }
 

@@ -51,6 +51,8 @@ public:
   std::string text;
   /// Of `complete` and `error` only.
   std::shared_ptr<const turn_end> end;
+  /// The message that the turn makes, for who publishes the event; nil where nobody does.
+  message_id answer;
 
   ~stream_event();
   stream_event(const stream_event&) = delete;
@@ -67,14 +69,15 @@ private:
 
 using event_ptr = std::shared_ptr<const stream_event>;
 
+/// `answer`: see there.
 [[nodiscard]] event_ptr make_turn_event(turn_id turn, lease_epoch epoch, message_id message,
-                                        std::string_view mode);
+                                        std::string_view mode, message_id answer = {});
 [[nodiscard]] event_ptr make_chunk_event(turn_id turn, lease_epoch epoch, chunk_index index,
-                                         std::string text);
+                                         std::string text, message_id answer = {});
 [[nodiscard]] event_ptr make_complete_event(turn_id turn, lease_epoch epoch, chunk_index chunks,
-                                            turn_end end);
+                                            turn_end end, message_id answer = {});
 [[nodiscard]] event_ptr make_error_event(turn_id turn, lease_epoch epoch, chunk_index chunks,
-                                         turn_end end);
+                                         turn_end end, message_id answer = {});
 /// What is missing cannot be had any more; the stream goes on behind `place`.
 [[nodiscard]] event_ptr make_gap_event(const cursor& place);
 

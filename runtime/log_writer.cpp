@@ -139,6 +139,7 @@ private:
         tell(part.log->owner(), log_refused{first.turn, first.epoch, true});
         continue;
       }
+      probe_.durable(part.log->session(), part.chunks);
       const auto owner = part.log->committed(part.take, mode_ == durability::durable);
       if (owner)
         tell(owner, log_committed{});

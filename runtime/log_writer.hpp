@@ -3,6 +3,7 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "runtime/hub.hpp"
@@ -40,6 +41,10 @@ typename Inspector::result_type inspect(Inspector& f, log_refused& x) {
 struct log_writer_probe {
   std::function<void(size_t rows, double seconds)> committed = [](size_t, double) {};
   std::function<void()> retried = [] {};
+  /// These chunks of that session are durable, in order; before the session hears of it. Must not
+  /// block.
+  std::function<void(const entity_id&, std::span<const event_ptr>)> durable =
+      [](const entity_id&, std::span<const event_ptr>) {};
 };
 
 /// Commits the chunks of all sessions of a node in groups: what arrives while a commit is under way

@@ -10,6 +10,8 @@
 #include "actors/tenant.hpp"
 #include "actors/turn.hpp"
 #include "gateway/program/node_impl.hpp"
+#include "runtime/bus/payloads.hpp"
+#include "runtime/bus/subjects.hpp"
 #include "runtime/telemetry/log.hpp"
 
 namespace kgents::gateway {
@@ -26,6 +28,19 @@ void audit(tenant_id tenant, const persona::audit_entry& x) {
                            {"confidence", x.confidence},
                            {"severity", x.severity},
                            {"was_deep", x.was_deep}});
+}
+
+void publish_invocation(runtime::bus::event_bus& bus, const runtime::agentese::mark& x) {
+  auto subject = runtime::bus::agentese_subject(x.node, x.aspect);
+  if (!subject)
+    return;  // an aspect that no node has was asked for under a name that is no token
+  runtime::bus::publication out;
+  out.lane = x.tenant.value;
+  out.subject = std::move(*subject);
+  out.id = x.event_id.text();
+  out.payload = runtime::bus::invocation_payload(x);
+  out.kind = "agentese";
+  bus.publish(std::move(out));
 }
 
 }  // namespace
@@ -51,8 +66,22 @@ runtime::region::observer running_node::impl::region_observer() {
   return out;
 }
 
+runtime::bus::probe running_node::impl::bus_probe() {
+  runtime::bus::probe out;
+  out.published = [this](std::string_view kind) { metrics_.nats_published(kind).Increment(); };
+  out.failed = [this] { metrics_.nats_publish_errors.Increment(); };
+  out.dropped = [this](size_t events) {
+    metrics_.nats_dropped.Increment(static_cast<double>(events));
+  };
+  return out;
+}
+
 runtime::log_writer_probe running_node::impl::writer_probe() {
   runtime::log_writer_probe out;
+  if (bus_.enabled())
+    out.durable = [this](const entity_id& session, std::span<const event_ptr> chunks) {
+      bus_.session_events(session, chunks);
+    };
   out.committed = [this](size_t rows, double seconds) {
     metrics_.chunks.Increment(static_cast<double>(rows));
     metrics_.log_commits.Increment();
@@ -103,6 +132,8 @@ runtime::agentese::journal_probe running_node::impl::journal_probe() {
     counted.journal_seconds.Observe(seconds);
   };
   out.retried = [&counted] { counted.journal_retries.Increment(); };
+  if (bus_.enabled())
+    out.written = [this](const runtime::agentese::mark& x) { publish_invocation(bus_, x); };
   out.dropped = [&counted](size_t marks, const char* why) {
     auto& kind = why == std::string_view{"full"} ? counted.journal_full : counted.journal_rejected;
     kind.Increment(static_cast<double>(marks));
@@ -162,6 +193,10 @@ void running_node::impl::serve_sessions() {
   sessions->show_at_once = writer_.mode() == runtime::durability::memory;
   sessions->appended = [this](const runtime::log_ptr& x) { writer_.appended(x); };
   sessions->advanced = [this](const runtime::log_ptr& x) { hubs_.notify(x); };
+  if (bus_.enabled())
+    sessions->publish = [this](const entity_id& session, const event_ptr& x) {
+      bus_.session_events(session, std::span{&x, 1});
+    };
   sessions->start_turn = [this](auto&&... xs) {
     return start_turn(std::forward<decltype(xs)>(xs)...);
   };

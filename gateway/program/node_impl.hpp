@@ -16,6 +16,7 @@
 #include "gateway/program/running_node.hpp"
 #include "runtime/agentese/event_feed.hpp"
 #include "runtime/agentese/journal.hpp"
+#include "runtime/bus/event_bus.hpp"
 #include "runtime/cluster/members.hpp"
 #include "runtime/idempotency/store.hpp"
 #include "runtime/limits.hpp"
@@ -52,6 +53,7 @@ public:
 private:
   // node_entities.cpp
   runtime::region::observer region_observer();
+  runtime::bus::probe bus_probe();
   runtime::log_writer_probe writer_probe();
   runtime::agentese::journal_probe journal_probe();
   actors::logos::observer invocation_observer();
@@ -123,6 +125,7 @@ private:
   caf::actor members_handle_;
   runtime::cluster::members* members_ = nullptr;
   caf::actor database_;
+  runtime::bus::event_bus bus_;
   runtime::log_writer writer_;
   std::shared_ptr<llm::provider_chain> providers_;
   runtime::agentese::journal journal_;

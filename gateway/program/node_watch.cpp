@@ -89,6 +89,9 @@ void running_node::impl::refresh_metrics() {
   metrics_.db_pool("queued").Set(static_cast<double>(pool.queued));
   metrics_.db_pool("in_flight").Set(static_cast<double>(pool.in_flight));
   metrics_.log_uncommitted_bytes.Set(static_cast<double>(logs_.uncommitted_bytes()));
+  const auto bus = bus_.look();
+  metrics_.nats_circuit_state.Set(bus_.enabled() ? static_cast<double>(bus.circuit) : -1);
+  metrics_.nats_fallback_depth.Set(static_cast<double>(bus.fallback_events));
   metrics_.mailbox_depth("entities").Set(region_.in_flight());
   metrics_.cluster.show(runtime::cluster::make_figures(*members_->status()));
   const auto& counted = mesh_.counted();

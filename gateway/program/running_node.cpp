@@ -92,6 +92,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
             links_for(config, link_figures_)},
       ports_{system_, all_threads(), region_, &mesh_},
       database_{runtime::spawn_database(system_, &sql_unit_, pool_)},
+      bus_{runtime::bus::options_of(config), bus_probe()},
       writer_{sql_thread_.context(), control_, hubs_,
               config.durability == runtime::stream_durability::durable
                   ? runtime::durability::durable
@@ -113,7 +114,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       shard_log_{config.log_format},
       node_{config, metrics_, threads_, hubs_,    ports_,  pool_,
             auth_,  ready_,   streams_, cluster_, logos_, capabilities_,
-            journal_, events_, idempotency_, saas_},
+            journal_, events_, idempotency_, saas_, bus_},
       application_{node_},
       server_{server_for(config), threads_, application_},
       probe_{sql_thread_.context()} {
@@ -141,6 +142,7 @@ void running_node::impl::take_down() {
   scheduler_.stop();
   leave_cluster();
   journal_.flush(flush_within);
+  bus_.stop();
   events_.stop();
   idempotency_->stop();
   region_.stop();

@@ -149,6 +149,9 @@ private:
                  const std::vector<std::pair<tenant_id, int64_t>>& logs) {
     probe_.committed(x.marks.size(), std::chrono::duration<double>(clock::now() - x.sent).count());
     on.back_off = limits::journal_retry_first;
+    if (probe_.written)
+      for (const auto& each : x.marks)
+        probe_.written(each);
     for (const auto& [tenant, seq] : logs)
       trimmer_->grew(tenant, std::max<size_t>(1, x.marks.size() / logs.size()));
     if (grown_)

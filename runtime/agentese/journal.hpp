@@ -22,6 +22,8 @@ using event_type = kgents::agentese_event_type;
 struct journal_probe {
   std::function<void(size_t marks, double seconds)> committed = [](size_t, double) {};
   std::function<void()> retried = [] {};
+  /// This mark is in its tenant's log. Null: nobody wants to hear of each.
+  std::function<void(const mark&)> written;
   /// `why`: `full` (the store is too slow or away) or `rejected` (PostgreSQL refused the mark).
   std::function<void(size_t marks, const char* why)> dropped = [](size_t, const char*) {};
 };

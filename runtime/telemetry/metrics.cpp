@@ -160,6 +160,9 @@ metrics::metrics(std::string_view version, std::string_view commit)
       nats_publish_errors{
           counters(families_->registry, "kgents_nats_publish_errors_total", "Failed publishes.")
               .Add({})},
+      nats_dropped{counters(families_->registry, "kgents_nats_events_dropped_total",
+                            "Events that were never published: too many waited, or too long.")
+                       .Add({})},
       nats_fallback_depth{gauges(families_->registry, "kgents_nats_fallback_queue_depth",
                                  "Events that wait in the fallback rings.")
                               .Add({})},

@@ -106,6 +106,7 @@ public:
   prometheus::Gauge& log_uncommitted_bytes;
   prometheus::Gauge& nats_circuit_state;  ///< a breaker_state's value; -1 until there is a bus
   prometheus::Counter& nats_publish_errors;
+  prometheus::Counter& nats_dropped;
   prometheus::Gauge& nats_fallback_depth;
   prometheus::Gauge& openmeter_buffered;
   prometheus::Counter& openmeter_flush_errors;
