@@ -1,6 +1,9 @@
 // What a node looks at once a second, and what it tells of itself.
 
+#include <boost/json/value_from.hpp>
+
 #include "gateway/program/node_impl.hpp"
+#include "runtime/bus/payloads.hpp"
 #include "runtime/telemetry/log.hpp"
 #include "sql/keys.hpp"
 #include "sql/migrate.hpp"
@@ -14,6 +17,34 @@ namespace {
 /// How often the database is looked at for /ready (operations.md section 1: cached 2 s).
 constexpr auto probe_every = std::chrono::seconds{1};
 constexpr auto probe_deadline = std::chrono::seconds{1};
+
+/// events-and-billing.md 2.11.
+boost::json::object account_of(const runtime::bus::event_bus& bus) {
+  const runtime::breaker_limits breaker;
+  const auto x = bus.look();
+  boost::json::object out{
+      {"configured", bus.enabled()},
+      {"status", to_string(x.now)},
+      {"mode", x.mode()},
+      {"circuit_state", runtime::bus::to_string(x.circuit)},
+      {"circuit_breaker",
+       boost::json::object{
+           {"state", runtime::bus::to_string(x.circuit)},
+           {"failures", x.failures},
+           {"last_failure", x.last_failure
+                                ? boost::json::value(runtime::bus::iso_time(*x.last_failure))
+                                : boost::json::value()},
+           {"failure_threshold", breaker.failures_to_open},
+           {"recovery_timeout", std::chrono::duration<double>(breaker.open_for).count()}}},
+      {"fallback_queue_depth", x.fallback_events},
+      {"fallback_queues", x.fallback_lanes},
+      {"unacknowledged", x.unacknowledged}};
+  if (!x.stream.empty()) {
+    out["servers"] = boost::json::value_from(x.servers);
+    out["stream"] = x.stream;
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -109,10 +140,7 @@ void running_node::impl::refresh_metrics() {
 /// How each of the services beside us is, for /health/saas. No I/O.
 saas_parts running_node::impl::saas_view() {
   saas_parts out;
-  out.nats = [this] {
-    return boost::json::object{{"configured", config_.nats_enabled},
-                               {"status", config_.nats_enabled ? "not_started" : "disabled"}};
-  };
+  out.nats = [this] { return account_of(bus_); };
   out.redis = [this] {
     const auto x = idempotency_->status();
     boost::json::object shown{
