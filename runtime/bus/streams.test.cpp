@@ -17,7 +17,7 @@ json::object request_for(const stream& x) { return json::parse(create_request(x)
 
 }  // namespace
 
-TEST_CASE("the request for the stream of session events has its age in nanoseconds, once") {
+CAF_TEST(the request for the stream of session events has its age in nanoseconds once) {
   const auto text = create_request(sessions());
   CAF_CHECK(text.find(R"("max_age":604800000000000,)") != text.npos);
   CAF_CHECK(text.find(R"("max_msgs_per_subject":10000,)") != text.npos);
@@ -25,7 +25,7 @@ TEST_CASE("the request for the stream of session events has its age in nanosecon
   CAF_CHECK(text.find(R"("subjects":["kgent.>"])") != text.npos);
 }
 
-TEST_CASE("there are four streams, with the replicas that were asked for") {
+CAF_TEST(there are four streams with the replicas that were asked for) {
   const auto all = all_streams("other-name", 3);
   CAF_REQUIRE_EQUAL(all.size(), 4u);
   CAF_CHECK_EQUAL(all[0].name, "other-name");
@@ -40,13 +40,13 @@ TEST_CASE("there are four streams, with the replicas that were asked for") {
   CAF_CHECK_EQUAL(request_for(all[3])["max_age"].as_int64(), 2'592'000'000'000'000);
 }
 
-TEST_CASE("a stream that is as it should be is left alone") {
+CAF_TEST(a stream that is as it should be is left alone) {
   const auto found = compare(sessions(), request_for(sessions()));
   CAF_CHECK(!found.update);
   CAF_CHECK(found.left.empty());
 }
 
-TEST_CASE("what is missing is added and the rest of the configuration kept") {
+CAF_TEST(what is missing is added and the rest of the configuration kept) {
   auto has = request_for(sessions());
   has["subjects"] = json::array{"other.>"};
   has["max_age"] = 1'000'000'000;
@@ -60,7 +60,7 @@ TEST_CASE("what is missing is added and the rest of the configuration kept") {
   CAF_CHECK(found.left.empty());
 }
 
-TEST_CASE("a limit wider than ours, or another kind of stream, is told of and left") {
+CAF_TEST(a limit wider than ours or another kind of stream is told of and left) {
   auto has = request_for(sessions());
   has["max_age"] = 0;
   has["max_msgs_per_subject"] = 20'000;
@@ -70,7 +70,7 @@ TEST_CASE("a limit wider than ours, or another kind of stream, is told of and le
   CAF_CHECK_EQUAL(found.left.size(), 3u);
 }
 
-TEST_CASE("an acknowledgement says stored, refused for now or rejected for good") {
+CAF_TEST(an acknowledgement says stored refused for now or rejected for good) {
   using kind = acknowledgement::kind;
   CAF_CHECK(parse_acknowledgement(R"({"stream":"kgent-events","seq":7})").what == kind::stored);
   const auto again = parse_acknowledgement(R"({"stream":"A","seq":7,"duplicate":true})");
@@ -85,7 +85,7 @@ TEST_CASE("an acknowledgement says stored, refused for now or rejected for good"
     CAF_CHECK(parse_acknowledgement(bad).what == kind::refused);
 }
 
-TEST_CASE("the answer of the API is the stream or why not") {
+CAF_TEST(the answer of the API is the stream or why not) {
   const auto missing = parse_api_answer(
       R"({"type":"x","error":{"code":404,"err_code":10059,"description":"stream not found"}})");
   CAF_CHECK_EQUAL(missing.code, 404);

@@ -12,12 +12,12 @@ constexpr std::string_view id = "0b1e8c1e-6a51-4d1e-9a57-3f7d6b0f2a11";
 
 }  // namespace
 
-TEST_CASE("a session's events have its id in their subject") {
+CAF_TEST(a sessions events have its id in their subject) {
   CAF_CHECK_EQUAL(session_subject(id, "chunk").value(),
                   "kgent.session.0b1e8c1e-6a51-4d1e-9a57-3f7d6b0f2a11.chunk");
 }
 
-TEST_CASE("an id that would reach other sessions is refused") {
+CAF_TEST(an id that would reach other sessions is refused) {
   for (std::string_view bad : {"", "*", ">", "a.b", "a b", "a\tb", "a\n", "abc>", "a*c", "\x7f"})
     CAF_CHECK(!session_subject(bad, "chunk"));
   CAF_CHECK(!session_subject(std::string_view{"a\0b", 3}, "chunk"));
@@ -25,14 +25,14 @@ TEST_CASE("an id that would reach other sessions is refused") {
   CAF_CHECK(!session_subject(id, "chunk.>"));
 }
 
-TEST_CASE("an invocation's subject is its path") {
+CAF_TEST(an invocations subject is its path) {
   CAF_CHECK_EQUAL(agentese_subject("void.entropy", "sip").value(), "agentese.void.entropy.sip");
   CAF_CHECK(!agentese_subject("void.", "sip"));
   CAF_CHECK(!agentese_subject("void.entropy", "*"));
   CAF_CHECK(!agentese_subject("void.entropy", ""));
 }
 
-TEST_CASE("a subject is tokens divided by single dots") {
+CAF_TEST(a subject is tokens divided by single dots) {
   for (std::string_view good : {"a", "a.b", "events.messages.insert", "billing.usage.llm-tokens"})
     CAF_CHECK(is_subject(good));
   for (std::string_view bad : {"", ".", "a.", ".a", "a..b", "a.*", "a.>", "a b"})
