@@ -311,6 +311,9 @@ void application::answered(const http::exchange& x, unsigned status) {
   const auto took = std::chrono::steady_clock::now() - c->began;
   c->probe->answered(status);
   c->probe->took(took);
+  if (c->who != nullptr)
+    at_.usage.count(c->x->thread().index(), {c->tenant(), c->who->key.key, c->to->method, c->to->path,
+                                         static_cast<uint16_t>(status)});
   const auto level = status >= 500   ? log::log_severity::error
                      : status >= 400 ? log::log_severity::info
                                      : log::log_severity::debug;

@@ -22,6 +22,7 @@
 #include "runtime/region.hpp"
 #include "runtime/settings.hpp"
 #include "runtime/telemetry/metrics.hpp"
+#include "runtime/usage_recorder.hpp"
 #include "sql/pool.hpp"
 
 namespace kgents::gateway {
@@ -72,6 +73,7 @@ struct node {
   const std::shared_ptr<runtime::idempotency::store>& idempotency;
   const saas_parts& saas;
   runtime::bus::event_bus& bus;
+  runtime::usage_recorder& usage;
 };
 
 }  // namespace kgents::gateway

@@ -197,7 +197,8 @@ json::object document() {
                                json::object{{"name", "kgent"}}, json::object{{"name", "soul"}},
                                json::object{{"name", "agentese"}},
                                json::object{{"name", "agentese-universal-protocol"}},
-                               json::object{{"name", "agentese-gateway"}}}},
+                               json::object{{"name", "agentese-gateway"}},
+                               json::object{{"name", "usage"}}}},
           {"paths", std::move(paths)},
           {"components", json::object{{"schemas", std::move(schemas)},
                                       {"securitySchemes", std::move(security)}}}};

@@ -148,7 +148,8 @@ std::span<const route> all_routes() {
     for (auto part :
          {system_routes(), cluster_routes(), session_routes(), turn_routes(), soul_routes(),
           agentese_routes(), agentese_alias_routes(), agentese_capability_routes(),
-          universal_routes(), subscription_routes(), agentese_gateway_routes()})
+          universal_routes(), subscription_routes(), agentese_gateway_routes(),
+          usage_routes()})
       out.insert(out.end(), part.begin(), part.end());
     return out;
   }();

@@ -128,6 +128,7 @@ struct call : std::enable_shared_from_this<call> {
 [[nodiscard]] std::span<const route> universal_routes();
 [[nodiscard]] std::span<const route> subscription_routes();
 [[nodiscard]] std::span<const route> agentese_gateway_routes();
+[[nodiscard]] std::span<const route> usage_routes();
 
 }  // namespace kgents::gateway
 

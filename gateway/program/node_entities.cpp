@@ -141,6 +141,20 @@ runtime::agentese::journal_probe running_node::impl::journal_probe() {
   return out;
 }
 
+runtime::usage_probe running_node::impl::usage_probe() {
+  runtime::usage_probe out;
+  auto& counted = metrics_.usage;
+  out.written = [&counted](uint64_t requests) {
+    counted.requests.Increment(static_cast<double>(requests));
+  };
+  out.retried = [&counted] { counted.retries.Increment(); };
+  out.dropped = [&counted](uint64_t requests, const char* why) {
+    auto& kind = why == std::string_view{"full"} ? counted.dropped_full : counted.dropped_rejected;
+    kind.Increment(static_cast<double>(requests));
+  };
+  return out;
+}
+
 llm::call_observer running_node::impl::call_observer() {
   return
       [this](std::string_view provider, std::string_view model, std::string_view outcome,

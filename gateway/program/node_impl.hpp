@@ -56,6 +56,7 @@ private:
   runtime::bus::probe bus_probe();
   runtime::log_writer_probe writer_probe();
   runtime::agentese::journal_probe journal_probe();
+  runtime::usage_probe usage_probe();
   actors::logos::observer invocation_observer();
   llm::call_observer call_observer();
   std::function<bool(const entity_id&, const caf::actor_addr&)> retire();
@@ -129,6 +130,7 @@ private:
   runtime::log_writer writer_;
   std::shared_ptr<llm::provider_chain> providers_;
   runtime::agentese::journal journal_;
+  runtime::usage_recorder usage_;
   runtime::agentese::event_feed events_;
   std::shared_ptr<runtime::idempotency::store> idempotency_;
   actors::capability_authority capabilities_;

@@ -124,6 +124,7 @@ void running_node::impl::refresh_metrics() {
   metrics_.nats_circuit_state.Set(bus_.enabled() ? static_cast<double>(bus.circuit) : -1);
   metrics_.nats_fallback_depth.Set(static_cast<double>(bus.fallback_events));
   metrics_.mailbox_depth("entities").Set(region_.in_flight());
+  metrics_.usage.waiting.Set(static_cast<double>(usage_.waiting()));
   metrics_.cluster.show(runtime::cluster::make_figures(*members_->status()));
   const auto& counted = mesh_.counted();
   metrics_.cluster.asked.follow(counted.asked);

@@ -100,6 +100,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
               writer_probe()},
       providers_{llm::make_providers(config, call_observer())},
       journal_{sql_thread_.context(), control_, journal_probe()},
+      usage_{sql_thread_.context(), control_, config.io_threads, usage_probe()},
       events_{sql_thread_.context(), pool_, control_, threads_.all(), metrics_.subscriptions,
               news_for(config)},
       idempotency_{std::make_shared<runtime::idempotency::store>(
@@ -114,7 +115,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       shard_log_{config.log_format},
       node_{config, metrics_, threads_, hubs_,    ports_,  pool_,
             auth_,  ready_,   streams_, cluster_, logos_, capabilities_,
-            journal_, events_, idempotency_, saas_, bus_},
+            journal_, events_, idempotency_, saas_, bus_, usage_},
       application_{node_},
       server_{server_for(config), threads_, application_},
       probe_{sql_thread_.context()} {
@@ -143,6 +144,7 @@ void running_node::impl::take_down() {
   leave_cluster();
   journal_.flush(flush_within);
   bus_.stop();
+  usage_.flush(flush_within);
   events_.stop();
   idempotency_->stop();
   region_.stop();

@@ -17,6 +17,7 @@
 #include "runtime/telemetry/invocation_metrics.hpp"
 #include "runtime/telemetry/redis_metrics.hpp"
 #include "runtime/telemetry/subscription_metrics.hpp"
+#include "runtime/telemetry/usage_metrics.hpp"
 
 namespace kgents::runtime {
 
@@ -115,6 +116,7 @@ public:
   subscription_metrics subscriptions;
   invocation_metrics invocations;
   redis_metrics redis;
+  usage_metrics usage;
 
   /// `refresh` runs at the start of every `render`, on its thread: for what is read rather than
   /// counted (depths, pool states). It must not wait for anything.
