@@ -259,7 +259,10 @@ void application::checked(const call_ptr& c) {
       return;
     }
   }
-  to.handle(c);
+  if (to.once && c->who != nullptr && in.has_header("idempotency-key"))
+    handle_once(c);
+  else
+    to.handle(c);
 }
 
 /// The traffic bucket, then the operations of the day.

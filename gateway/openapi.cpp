@@ -83,13 +83,16 @@ json::array parameters_of(const route& r) {
                                {"required", f.required},
                                {"description", f.meaning},
                                {"schema", to_json_schema(f)}});
-  if (r.metered && r.body != nullptr && r.tag == "kgent")
-    out.push_back(
-        json::object{{"name", "Idempotency-Key"},
-                     {"in", "header"},
-                     {"required", false},
-                     {"description", "The same key again joins what the first request started."},
-                     {"schema", json::object{{"type", "string"}, {"maxLength", 255}}}});
+  const bool joins = r.metered && r.body != nullptr && r.tag == "kgent";
+  if (joins || r.once)
+    out.push_back(json::object{
+        {"name", "Idempotency-Key"},
+        {"in", "header"},
+        {"required", false},
+        {"description", joins ? "The same key again joins what the first request started."
+                              : "The same key again within 24 h gets the first answer (409 while "
+                                "it is being made, 422 with another request)."},
+        {"schema", json::object{{"type", "string"}, {"minLength", 1}, {"maxLength", 255}}}});
   return out;
 }
 
@@ -129,7 +132,11 @@ json::object responses_of(const route& r) {
     out["451"] = problem("The aspect declined: its answer, which charges nothing");
     out["504"] = problem("The aspect took too long");
   }
-  if (r.body != nullptr || !r.query.empty())
+  if (r.once && !out.contains("409"))
+    out["409"] = problem("A request with this Idempotency-Key is under way; Retry-After");
+  if (r.once && !out.contains("400"))
+    out["400"] = problem("A value is malformed");
+  if (r.body != nullptr || !r.query.empty() || r.once)
     out["422"] = problem("Body or query does not fit; detail is a list");
   return out;
 }

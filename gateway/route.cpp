@@ -51,7 +51,7 @@ void append_cors(std::string& out, const http::request& in, const runtime::cors_
         out += "\r\nAccess-Control-Allow-Credentials: true\r\n";
       }
   }
-  out += "Access-Control-Expose-Headers: X-Request-ID, X-Turn-Id, Retry-After\r\n";
+  out += "Access-Control-Expose-Headers: X-Request-ID, X-Turn-Id, Retry-After, Idempotent-Replayed\r\n";
 }
 
 }  // namespace
@@ -76,6 +76,8 @@ std::string call::header_lines() const {
 
 void call::reply(unsigned status, std::string text, std::string_view type,
                  std::string_view more_lines) {
+  if (kept != nullptr)
+    kept->answered(status, text, type, more_lines);
   http::response out;
   out.status = status;
   out.content_type = type;

@@ -13,13 +13,11 @@
 #include "gateway/auth.hpp"
 #include "gateway/http/exchange.hpp"
 #include "gateway/node.hpp"
+#include "gateway/once.hpp"
 #include "gateway/schema.hpp"
 #include "protocol/messages.hpp"
 
 namespace kgents::gateway {
-
-struct call;
-using call_ptr = std::shared_ptr<call>;
 
 enum class access : uint8_t {
   open,       ///< no credential; neither counted nor limited
@@ -45,6 +43,9 @@ struct route {
   const schema* body = nullptr;
   bool body_optional = false;  ///< none is one without members
   bool free_body = false;      ///< any JSON object, which the handler reads; may be missing
+  /// With an `Idempotency-Key` it is done once and answered the same again (once.hpp). For answers
+  /// that are one document; routes with a record of their own in PostgreSQL need none.
+  bool once = false;
   std::span<const field> query{};
   std::string_view answer_type = "application/json";
   const schema* answer = nullptr;
@@ -64,6 +65,7 @@ struct call : std::enable_shared_from_this<call> {
   boost::json::object body;
   boost::json::object query;
   std::string request_id;
+  std::unique_ptr<once> kept;  ///< of the first request with an `Idempotency-Key`
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
 
   call(node& n, std::shared_ptr<http::exchange> e) : at{n}, x{std::move(e)} {}

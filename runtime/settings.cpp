@@ -142,6 +142,20 @@ complaint check_environment(program which, const settings& x) {
   return std::nullopt;
 }
 
+/// A checkout that no webhook can report would be paid and give nothing.
+complaint check_stripe(const settings& x, const variables& from) {
+  const auto key = from.find("STRIPE_API_KEY");
+  const auto alias = from.find("STRIPE_SECRET_KEY");
+  if (key != from.end() && alias != from.end() && !key->second.empty() && !alias->second.empty() &&
+      key->second != alias->second)
+    return "STRIPE_SECRET_KEY contradicts STRIPE_API_KEY; they are two names of one key, set one";
+  const bool strict = x.env == environment::production || x.env == environment::enterprise;
+  if (strict && !x.stripe.api_key.empty() && x.stripe.webhook_secret.empty())
+    return "STRIPE_API_KEY is set without STRIPE_WEBHOOK_SECRET; with KGENTS_ENV=" +
+           std::string{to_string(x.env)} + " set both, or what is bought has no effect";
+  return std::nullopt;
+}
+
 complaint check_databases(program which, const settings& x) {
   if (which == program::serve && x.database_url.empty())
     return "DATABASE_URL is not set; kgentsd serve needs a libpq URL as kg_app (kgentsd dev brings "
@@ -180,7 +194,8 @@ std::variant<settings, settings_error> load_settings(program which, const variab
   if (result.node_name.empty())
     result.node_name = host_name();
   for (auto wrong : {check_tls(result), check_cluster(which, result), check_providers(result),
-                     check_environment(which, result), check_databases(which, result)})
+                     check_environment(which, result), check_stripe(result, from),
+                     check_databases(which, result)})
     if (wrong)
       return settings_error{*std::move(wrong)};
   return result;

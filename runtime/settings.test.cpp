@@ -141,7 +141,24 @@ CAF_TEST(every malformed value is refused with its name and what would be right)
       {"CORS_ORIGINS", "*, https://a.example"},
       {"LOG_LEVEL", "LOUD"},
       {"NATS_SERVERS", "localhost:4222"},
-      {"REDIS_URL", "http://x"},
+      {"NATS_SERVERS", " , "},
+      {"NATS_ENABLED", "maybe"},
+      {"NATS_STREAM_NAME", "kgent.events"},
+      {"NATS_MAX_RECONNECT", "-2"},
+      {"NATS_REPLICAS", "6"},
+      {"REDIS_URL", "redis://cache/one"},
+      {"OPENMETER_ENABLED", "2"},
+      {"OPENMETER_BASE_URL", "openmeter.cloud"},
+      {"OPENMETER_BATCH_SIZE", "0"},
+      {"OPENMETER_BATCH_SIZE", "1e3"},
+      {"OPENMETER_FLUSH_INTERVAL", "often"},
+      {"STRIPE_API_BASE", "ftp://stripe"},
+      {"STRIPE_WEBHOOK_TOLERANCE", "-300"},
+      {"QDRANT_URL", "qdrant:6333"},
+      {"SYNAPSE_BATCH_SIZE", "many"},
+      {"SYNAPSE_POLL_INTERVAL_MS", "1"},
+      {"EMBEDDING_PROVIDER", "word2vec"},
+      {"EMBEDDING_DIMENSION", "0"},
       {"AUTH_JWKS_URL", "file:///etc/passwd"},
   };
   for (const auto& [name, value] : wrong) {
@@ -173,6 +190,68 @@ CAF_TEST(contradictions are refused) {
   CAF_CHECK(names(refusal(program::check), "KGENTS_SEED_DEV"));
   from = {{"AUTH_JWT_SECRET", "s"}, {"KGENTS_ENV", "production"}};
   CAF_CHECK(names(refusal(program::check), "AUTH_JWT_SECRET"));
+}
+
+CAF_TEST(what is set for Stripe must fit together) {
+  from = {{"STRIPE_SECRET_KEY", "sk_one"}};
+  CAF_CHECK_EQUAL(loaded().stripe.api_key.reveal(), "sk_one");
+  from = {{"STRIPE_SECRET_KEY", "sk_one"}, {"STRIPE_API_KEY", "sk_one"}};
+  CAF_CHECK_EQUAL(loaded().stripe.api_key.reveal(), "sk_one");
+  from["STRIPE_API_KEY"] = "sk_two";
+  CAF_CHECK(names(refusal(), "STRIPE_SECRET_KEY contradicts STRIPE_API_KEY"));
+  CAF_CHECK(!names(refusal(), "sk_"));
+  from = {{"STRIPE_PRICE_PRO_MONTHLY", "price_1"}, {"STRIPE_PRICE_PRO_YEARLY", "price_1"}};
+  CAF_CHECK_EQUAL(loaded().stripe.tier_of_price.at("price_1"), "pro");
+  from["STRIPE_PRICE_ENTERPRISE"] = "price_1";
+  CAF_CHECK(refusal().starts_with("STRIPE_PRICE_ENTERPRISE=price_1"));
+  // Without the secret no webhook is believed: fine for a try, not where people pay.
+  from = {{"STRIPE_API_KEY", "sk_one"}};
+  CAF_CHECK_EQUAL(refusal(), "");
+  give_databases();
+  from["KGENTS_ENV"] = "production";
+  CAF_CHECK(names(refusal(program::serve), "STRIPE_WEBHOOK_SECRET"));
+  CAF_CHECK(names(refusal(program::check), "STRIPE_WEBHOOK_SECRET"));
+  from["STRIPE_WEBHOOK_SECRET"] = "whsec_1";
+  CAF_CHECK_EQUAL(refusal(program::serve), "");
+}
+
+CAF_TEST(the services beside the server are configured as the table says) {
+  give_databases();
+  const auto plain = loaded(program::serve);
+  CAF_CHECK(!plain.nats_enabled);
+  CAF_CHECK_EQUAL(plain.nats_servers, (std::vector<std::string>{"nats://localhost:4222"}));
+  CAF_CHECK_EQUAL(plain.nats_stream, "kgent-events");
+  CAF_CHECK_EQUAL(plain.nats_max_reconnect, -1);
+  CAF_CHECK(!plain.openmeter.configured());
+  CAF_CHECK_EQUAL(plain.openmeter.base_url, "https://openmeter.cloud");
+  CAF_CHECK_EQUAL(plain.openmeter.batch_size, 100u);
+  CAF_CHECK(plain.openmeter.flush_interval == 1s);
+  CAF_CHECK(plain.stripe.tolerance == 300s);
+  CAF_CHECK(plain.redis_url.empty() && plain.cdc.qdrant_url.empty());
+  from["NATS_ENABLED"] = "Yes";
+  from["NATS_SERVERS"] = " nats://a:4222 ,, tls://b , ";
+  from["NATS_MAX_RECONNECT"] = "10";
+  from["OPENMETER_ENABLED"] = "1";
+  from["OPENMETER_BASE_URL"] = "http://127.0.0.1:8888/";
+  from["OPENMETER_FLUSH_INTERVAL"] = "0.25";
+  from["REDIS_URL"] = "rediss://:secret@cache:6380/1";
+  auto x = loaded(program::serve);
+  CAF_CHECK(x.nats_enabled);
+  CAF_CHECK_EQUAL(x.nats_servers, (std::vector<std::string>{"nats://a:4222", "tls://b"}));
+  CAF_CHECK_EQUAL(x.nats_max_reconnect, 10);
+  CAF_CHECK_EQUAL(x.openmeter.base_url, "http://127.0.0.1:8888");
+  CAF_CHECK(x.openmeter.flush_interval == 250ms);
+  CAF_CHECK(x.openmeter.enabled && !x.openmeter.configured());
+  from["OPENMETER_API_KEY"] = "om_1";
+  CAF_CHECK(loaded(program::serve).openmeter.configured());
+  for (const auto* yes : {"true", "1", "yes", "on", "TRUE", "On"}) {
+    from["OPENMETER_ENABLED"] = yes;
+    CAF_CHECK(loaded(program::serve).openmeter.enabled);
+  }
+  for (const auto* no : {"false", "0", "no", "off", "False", ""}) {
+    from["OPENMETER_ENABLED"] = no;
+    CAF_CHECK(!loaded(program::serve).openmeter.enabled);
+  }
 }
 
 CAF_TEST(a cluster in production needs certificates) {
@@ -224,6 +303,7 @@ CAF_TEST(no message shows a secret) {
   CAF_CHECK(!names(message, "hunter2"));
   CAF_CHECK(!names(refusal_of("OPENAI_API_KEY", "sk-1\nX-Evil: 1"), "sk-1"));
   CAF_CHECK(!names(refusal_of("KGENTS_PLATFORM_KEY", "hunter2"), "hunter2"));
+  CAF_CHECK(!names(refusal_of("REDIS_URL", "redis://hunter2@cache"), "hunter2"));
   std::ostringstream out;
   out << secret{"hunter2"};
   CAF_CHECK_EQUAL(out.str(), "***");

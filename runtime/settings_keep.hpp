@@ -273,10 +273,13 @@ inline std::string_view keep_cluster_host(settings& out, std::string_view value)
 }
 
 inline std::string_view keep_nats_servers(settings& out, std::string_view value) {
+  constexpr std::string_view expected = "URLs such as nats://host:4222, comma-separated";
   auto servers = parse::list(value);
+  if (servers.empty())
+    return expected;
   for (const auto& server : servers)
     if (!parse::is_url(server, {"nats", "tls"}))
-      return "URLs such as nats://host:4222, comma-separated";
+      return expected;
   out.nats_servers = std::move(servers);
   return ok;
 }

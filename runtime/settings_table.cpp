@@ -44,7 +44,7 @@ constexpr setting table[] = {
     {"KGENTS_SEED_DEV", "false", "true", "migrate creates the development tenant and keys",
      keep_boolean<&s::seed_dev>},
     {"KGENTS_NODE_NAME", "", "", "name of the node; the host name by default", keep_node_name},
-    {"KGENTS_ROLES", "all", "all", "all, or some of gateway, agentese, kgent, control, meter",
+    {"KGENTS_ROLES", "all", "all", "all, or some of gateway, agentese, kgent, control, meter, cdc",
      keep_roles, false, false},
     {"KGENTS_CLUSTER_NAME", "kgents", "kgents",
      "nodes link to nodes of the same cluster name only", keep_cluster_name},

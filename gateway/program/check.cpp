@@ -7,6 +7,7 @@
 #include <memory>
 #include <ostream>
 
+#include "gateway/program/check_report.hpp"
 #include "gateway/program/child.hpp"
 #include "gateway/program/reach.hpp"
 #include "runtime/cluster/tls.hpp"
@@ -24,34 +25,7 @@ using runtime::provider_kind;
 
 constexpr auto patience = 3s;
 
-/// Prints the lines and remembers whether one that matters failed.
-class report {
-public:
-  explicit report(std::ostream& out) : out_{out} {}
-
-  void ok(std::string_view what, std::string_view text) { line("ok", what, text); }
-  void unset(std::string_view what, std::string_view text) { line("-", what, text); }
-  void failed(std::string_view what, std::string_view text) {
-    line("FAILED", what, text);
-    any_failed_ = true;
-  }
-  /// The server works without it.
-  void degraded(std::string_view what, std::string_view text) { line("degraded", what, text); }
-
-  [[nodiscard]] int status() const noexcept { return any_failed_ ? exit_unavailable : exit_ok; }
-
-private:
-  void line(std::string_view verdict, std::string_view what, std::string_view text) {
-    std::string padded{verdict};
-    padded.resize(10, ' ');
-    out_ << padded << what << ": " << text << '\n';
-  }
-
-  std::ostream& out_;
-  bool any_failed_ = false;
-};
-
-void check_databases(const runtime::settings& config, report& out) {
+void check_databases(const runtime::settings& config, check_report& out) {
   if (config.database_url.empty()) {
     out.failed("DATABASE_URL", "not set; serve needs a libpq URL as kg_app");
     return;
@@ -77,7 +51,7 @@ void check_databases(const runtime::settings& config, report& out) {
   }
 }
 
-void check_cluster(const runtime::settings& config, report& out) {
+void check_cluster(const runtime::settings& config, check_report& out) {
   const auto& x = config;
   if (x.cluster_host.empty()) {
     out.unset("KGENTS_CLUSTER_HOST", "not set; a cluster of one");
@@ -101,13 +75,7 @@ void check_cluster(const runtime::settings& config, report& out) {
   }
 }
 
-/// "" when a TCP connection to the URL's host comes about.
-std::string unreachable(const std::string& url) {
-  const auto where = address_of(url);
-  return where ? reached{*where, patience}.error() : "has no host or port";
-}
-
-void check_providers(const runtime::settings& config, report& out) {
+void check_providers(const runtime::settings& config, check_report& out) {
   size_t usable = 0;
   for (const auto kind : config.llm) {
     const std::string name{to_string(kind)};
@@ -130,7 +98,7 @@ void check_providers(const runtime::settings& config, report& out) {
 }
 
 void check_optional(std::string_view name, const std::string& url, std::string_view without,
-                    report& out) {
+                    check_report& out) {
   if (url.empty())
     out.unset(name, without);
   else if (const auto error = unreachable(url); !error.empty())
@@ -207,20 +175,15 @@ std::string ask_in_plain(int fd) {
 }  // namespace
 
 int check(const runtime::settings& config, std::ostream& out) {
-  report lines{out};
+  check_report lines{out};
   lines.ok("settings", "well formed, KGENTS_ENV=" + std::string{to_string(config.env)});
   check_databases(config, lines);
   check_providers(config, lines);
   check_cluster(config, lines);
-  if (config.nats_enabled)
-    for (const auto& server : config.nats_servers)
-      check_optional("NATS_SERVERS", server, "", lines);
-  else
-    lines.unset("NATS_ENABLED", "off; events are not published");
-  check_optional("REDIS_URL", config.redis_url.reveal(), "not set; idempotency in memory", lines);
+  check_services(config, lines);
   check_optional("AUTH_JWKS_URL", config.auth_jwks_url, "not set; no JWTs", lines);
   print_limits(out);
-  return lines.status();
+  return lines.any_failed() ? exit_unavailable : exit_ok;
 }
 
 int check_live(const runtime::settings& config, std::ostream& out) {

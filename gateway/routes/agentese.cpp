@@ -340,6 +340,7 @@ const route table[] = {
      .refusal_text = "API key requires 'read' scope for AGENTESE invoke",
      .metered = true,
      .body = &invoke_body,
+     .once = true,
      .answer = &invoke_answer,
      .handle = invoke},
     {.method = "GET",

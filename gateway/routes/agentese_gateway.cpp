@@ -278,6 +278,7 @@ const route table[] = {
      .refusal_text = read_needed,
      .metered = true,
      .free_body = true,
+     .once = true,
      .answer = &result_shape,
      .handle = invoke},
     {.method = "GET",

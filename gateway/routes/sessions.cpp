@@ -199,6 +199,7 @@ const route table[] = {
      .needs = scope::write,
      .refusal_text = "API key requires 'write' scope to create sessions",
      .body = &create_body,
+     .once = true,
      .answer = &session_shape,
      .handle = create},
     {.method = "GET",

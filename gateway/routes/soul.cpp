@@ -115,6 +115,7 @@ const route table[] = {
      .refusal_text = "API key requires 'read' scope",
      .metered = true,
      .body = &dialogue_body,
+     .once = true,
      .answer = &dialogue_shape,
      .handle = dialogue},
     {.method = "POST",
@@ -125,6 +126,7 @@ const route table[] = {
      .refusal_text = "API key requires 'read' scope",
      .metered = true,
      .body = &governance_body,
+     .once = true,
      .answer = &governance_shape,
      .handle = governance},
 };

@@ -195,9 +195,25 @@ private:
     ready_ = true;
     counted_.connected.Set(1);
     log::info("redis in reach");
-    const std::lock_guard guard{mutex_};
-    status_.connected = true;
-    status_.error.clear();
+    {
+      const std::lock_guard guard{mutex_};
+      status_.connected = true;
+      status_.error.clear();
+    }
+    look_again();
+  }
+
+  /// An idle connection would not notice that Redis is gone.
+  void look_again() {
+    if (stopped_)
+      return;
+    retry_->expires_after(probe_every);
+    retry_->async_wait([self = shared_from_this()](boost::system::error_code ec) {
+      if (ec || !self->ready_)
+        return;
+      self->link_->send({"PING"}, self->counter());
+      self->look_again();
+    });
   }
 
   void down(const std::string& why) {
