@@ -39,6 +39,7 @@ export async function startRedis({ args = [] } = {}) {
     redis.child = spawn('redis-server', options.map(String), { stdio: 'ignore' });
     redis.exited = new Promise((resolve) => redis.child.on('exit', resolve));
     endsWithUs(redis.child);
+    // With a password it answers NOAUTH, which is an answer.
     await until(() => ask(port, ['PING']).catch(() => false), 'redis-server to answer');
   };
   redis.kill = async () => {

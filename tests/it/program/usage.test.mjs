@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { test } from 'node:test';
 
 import { makeAuthority } from '../../support/certificates.mjs';
+import { startRedis } from '../../support/redis.mjs';
 import { removeDirectory, run, temporaryDirectory } from '../../support/server.mjs';
 
 const databases = { DATABASE_URL: 'postgresql://kg_app@127.0.0.1:1/x', DATABASE_CONTROL_URL: 'postgresql://kg_control@127.0.0.1:1/x' };
@@ -108,6 +109,55 @@ test('check has a line for each dependency', async () => {
   assert.match(output, /^degraded +REDIS_URL: 127\.0\.0\.1:1: Connection refused$/m);
   assert.match(output, /^- +KGENTS_CLUSTER_HOST: not set; a cluster of one$/m);
   assert.match(output, /^limits +/m);
+});
+
+test('check asks each service beside the server, and none of them fails it', async () => {
+  const says = async (text, ask) => {
+    const server = createServer((socket) => (ask ? socket.once('data', () => socket.write(text)) : socket.write(text)));
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return Object.assign(server, { at: `127.0.0.1:${server.address().port}` });
+  };
+  const nats = await says('INFO {"version":"2.9.0","jetstream":true}\r\n');
+  const old = await says('INFO {"version":"2.9.0"}\r\n');
+  const stranger = await says('HTTP/1.1 400 Bad Request\r\n\r\n', true);
+  const redis = await startRedis({ args: ['--requirepass', 'hunter2'] });
+  const common = { KGENTS_LLM: 'embedded' };
+  try {
+    const plain = await run(['check'], common);
+    for (const name of ['NATS_ENABLED', 'REDIS_URL', 'OPENMETER_ENABLED', 'STRIPE_API_KEY', 'STRIPE_WEBHOOK_SECRET', 'QDRANT_URL'])
+      assert.match(plain.output, new RegExp(`^- +${name}: `, 'm'));
+    const good = await run(['check'], {
+      ...common,
+      NATS_ENABLED: 'on',
+      NATS_SERVERS: `nats://${nats.at},nats://${old.at},nats://${stranger.at},nats://127.0.0.1:1`,
+      REDIS_URL: `redis://:hunter2@127.0.0.1:${redis.port}/1`,
+      OPENMETER_ENABLED: 'on',
+      OPENMETER_API_KEY: 'om_1',
+      OPENMETER_BASE_URL: `http://${nats.at}`,
+      STRIPE_API_KEY: 'sk_1',
+      STRIPE_API_BASE: `http://${nats.at}`,
+      STRIPE_WEBHOOK_SECRET: 'whsec_1',
+      STRIPE_PRICE_PRO_MONTHLY: 'price_1',
+      QDRANT_URL: 'http://127.0.0.1:1',
+    });
+    assert.match(good.output, /^ok +NATS_SERVERS: .*JetStream$/m);
+    assert.match(good.output, /^degraded +NATS_SERVERS: .*has no JetStream/m);
+    assert.match(good.output, /^degraded +NATS_SERVERS: .*does not answer as a nats-server$/m);
+    assert.match(good.output, /^degraded +NATS_SERVERS: .*refused$/m);
+    assert.match(good.output, /^ok +REDIS_URL: answers$/m);
+    for (const name of ['OPENMETER_BASE_URL', 'STRIPE_API_BASE', 'STRIPE_WEBHOOK_SECRET'])
+      assert.match(good.output, new RegExp(`^ok +${name}: `, 'm'));
+    assert.match(good.output, /^degraded +QDRANT_URL: .*refused$/m);
+    assert.doesNotMatch(good.output, /hunter2|om_1|sk_1|whsec_1/);
+    const wrong = await run(['check'], { ...common, REDIS_URL: `redis://:guess@127.0.0.1:${redis.port}` });
+    assert.match(wrong.output, /^degraded +REDIS_URL: refuses: WRONGPASS/m);
+    assert.doesNotMatch(wrong.output, /guess/);
+    const mute = await run(['check'], { ...common, REDIS_URL: `redis://${stranger.at}` });
+    assert.match(mute.output, /^degraded +REDIS_URL: does not answer as a Redis$/m);
+  } finally {
+    for (const server of [nats, old, stranger]) server.close();
+    await redis.dispose();
+  }
 });
 
 test('check says how a node would be linked to others', async () => {
