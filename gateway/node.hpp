@@ -25,6 +25,10 @@
 #include "runtime/usage_recorder.hpp"
 #include "sql/pool.hpp"
 
+namespace kgents::cdc {
+class worker;
+}
+
 namespace kgents::gateway {
 
 /// Whether the database can be used, as last seen; kept by a probe so that /ready costs no round
@@ -53,6 +57,12 @@ struct cluster_control {
   std::function<void(std::string name, std::function<void(std::optional<refusal>)> done)> drain;
 };
 
+/// What the operator's routes ask of the outbox and the vector index.
+struct cdc_control {
+  sql::pool& control;             ///< kg_control's
+  kgents::cdc::worker* worker = nullptr;  ///< none on this node
+};
+
 /// What route handlers work with: the parts of the running node. Outlives every connection.
 struct node {
   const runtime::settings& config;
@@ -74,6 +84,7 @@ struct node {
   const saas_parts& saas;
   runtime::bus::event_bus& bus;
   runtime::usage_recorder& usage;
+  const cdc_control& cdc;
 };
 
 }  // namespace kgents::gateway

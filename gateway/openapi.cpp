@@ -201,6 +201,7 @@ json::object document() {
           {"security", json::array{json::object{{"apiKey", json::array{}}},
                                    json::object{{"bearer", json::array{}}}}},
           {"tags", json::array{json::object{{"name", "system"}}, json::object{{"name", "cluster"}},
+                               json::object{{"name", "cdc"}},
                                json::object{{"name", "kgent"}}, json::object{{"name", "soul"}},
                                json::object{{"name", "agentese"}},
                                json::object{{"name", "agentese-universal-protocol"}},

@@ -148,7 +148,7 @@ std::span<const route> all_routes() {
   static const std::vector<route> all = [] {
     std::vector<route> out;
     for (auto part :
-         {system_routes(), cluster_routes(), session_routes(), turn_routes(), soul_routes(),
+         {system_routes(), cluster_routes(), cdc_routes(), session_routes(), turn_routes(), soul_routes(),
           agentese_routes(), agentese_alias_routes(), agentese_capability_routes(),
           universal_routes(), subscription_routes(), agentese_gateway_routes(),
           usage_routes()})

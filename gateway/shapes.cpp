@@ -131,6 +131,45 @@ constexpr field drain_fields[] = {
     {.name = "status", .required = true, .meaning = "leaving"},
 };
 
+constexpr field cdc_fields[] = {
+    {.name = "pending",
+     .type = integer,
+     .required = true,
+     .meaning = "changes not processed yet; counted up to 100,000"},
+    {.name = "oldest_pending_ms", .type = number, .required = true},
+    {.name = "dead_letters",
+     .type = object,
+     .required = true,
+     .meaning = "size, by_reason, by_table"},
+    {.name = "rebuilds",
+     .type = array,
+     .required = true,
+     .meaning = "table, phase (upsert, sweep, done), upserted, swept, requested_at, finished_at"},
+};
+
+constexpr field cdc_rebuild_fields[] = {
+    {.name = "status", .required = true, .meaning = "requested"},
+    {.name = "tables", .type = array, .required = true},
+};
+
+constexpr field dead_letters_fields[] = {
+    {.name = "dead_letters",
+     .type = array,
+     .required = true,
+     .meaning = "newest first: id, outbox_id, tenant_id, table, operation, row_id, target, error, "
+                "reason, retry_count, failed_at"},
+};
+
+constexpr field retried_fields[] = {{.name = "retried", .type = integer, .required = true}};
+constexpr field removed_fields[] = {{.name = "removed", .type = integer, .required = true}};
+
+constexpr field cdc_search_fields[] = {
+    {.name = "points",
+     .type = array,
+     .required = true,
+     .meaning = "of the tenant alone, nearest first, as the index lists them"},
+};
+
 }  // namespace
 
 const schema session_shape{"SessionResponse", session_fields};
@@ -147,6 +186,12 @@ const schema root_shape{"RootResponse", root_fields};
 const schema probe_shape{"ProbeResponse", probe_fields};
 const schema cluster_shape{"ClusterResponse", cluster_fields};
 const schema drain_shape{"DrainResponse", drain_fields};
+const schema cdc_shape{"CdcResponse", cdc_fields};
+const schema cdc_rebuild_shape{"CdcRebuildResponse", cdc_rebuild_fields};
+const schema dead_letters_shape{"DeadLettersResponse", dead_letters_fields};
+const schema dead_letters_retried_shape{"DeadLettersRetriedResponse", retried_fields};
+const schema dead_letters_removed_shape{"DeadLettersRemovedResponse", removed_fields};
+const schema cdc_search_shape{"CdcSearchResponse", cdc_search_fields};
 
 boost::json::object message_json(message_id id, session_id session, std::string_view role,
                                  std::string_view content, int64_t tokens_used,

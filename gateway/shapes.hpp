@@ -22,6 +22,12 @@ extern const schema root_shape;
 extern const schema probe_shape;
 extern const schema cluster_shape;
 extern const schema drain_shape;
+extern const schema cdc_shape;
+extern const schema cdc_rebuild_shape;
+extern const schema dead_letters_shape;
+extern const schema dead_letters_retried_shape;
+extern const schema dead_letters_removed_shape;
+extern const schema cdc_search_shape;
 
 [[nodiscard]] boost::json::object message_json(message_id id, session_id session,
                                                std::string_view role, std::string_view content,

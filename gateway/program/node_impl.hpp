@@ -5,6 +5,7 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 
+#include "actors/cdc/worker.hpp"
 #include "actors/contexts/context.hpp"
 #include "actors/contexts/time/scheduler.hpp"
 #include "actors/llm/provider_chain.hpp"
@@ -83,6 +84,9 @@ private:
   cluster_control operators_view();
   void leave_cluster();
 
+  // node_cdc.cpp
+  void follow_changes();
+
   // node_watch.cpp
   void look_after_streams();
   void probe_database();
@@ -140,6 +144,8 @@ private:
   live_keys streams_;
   cluster_control cluster_;
   saas_parts saas_;
+  std::unique_ptr<cdc::worker> cdc_;
+  cdc_control cdc_view_;
   runtime::cluster::shard_log shard_log_;
   std::unique_ptr<sql::listener> changes_;
   uint64_t shards_version_ = 0;  // this and the next two: on the SQL thread

@@ -112,10 +112,11 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       auth_{pool_, ports_, config.key_pepper},
       cluster_{operators_view()},
       saas_{saas_view()},
+      cdc_view_{.control = control_},
       shard_log_{config.log_format},
       node_{config, metrics_, threads_, hubs_,    ports_,  pool_,
             auth_,  ready_,   streams_, cluster_, logos_, capabilities_,
-            journal_, events_, idempotency_, saas_, bus_, usage_},
+            journal_, events_, idempotency_, saas_, bus_, usage_, cdc_view_},
       application_{node_},
       server_{server_for(config), threads_, application_},
       probe_{sql_thread_.context()} {
@@ -128,6 +129,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
   cluster_thread_.start();
   threads_.start();
   scheduler_.start();
+  follow_changes();
   try {
     server_.start();
   } catch (...) {  // its address is taken, say: the threads and actors run already
@@ -141,6 +143,8 @@ running_node::impl::~impl() { take_down(); }
 void running_node::impl::take_down() {
   server_.stop();
   scheduler_.stop();
+  if (cdc_)
+    cdc_->stop();
   leave_cluster();
   journal_.flush(flush_within);
   bus_.stop();

@@ -179,6 +179,7 @@ metrics::metrics(std::string_view version, std::string_view commit)
       cluster{families_->registry},
       subscriptions{families_->registry},
       invocations{families_->registry},
+      cdc{families_->registry},
       redis{families_->registry},
       usage{families_->registry} {
   gauges(families_->registry, "kgents_build_info", "Always 1; what runs is in the labels.")

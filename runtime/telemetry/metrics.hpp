@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "runtime/telemetry/cdc_metrics.hpp"
 #include "runtime/telemetry/cluster_metrics.hpp"
 #include "runtime/telemetry/invocation_metrics.hpp"
 #include "runtime/telemetry/redis_metrics.hpp"
@@ -115,6 +116,7 @@ public:
   cluster_metrics cluster;
   subscription_metrics subscriptions;
   invocation_metrics invocations;
+  cdc_metrics cdc;
   redis_metrics redis;
   usage_metrics usage;
 
