@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 
+import { makeAuthority } from '../support/certificates.mjs';
 import { startCluster } from '../support/cluster.mjs';
 import { call, caller } from '../support/http.mjs';
-import { startRedis } from '../support/redis.mjs';
-import { openDatabase, startDev } from '../support/server.mjs';
+import { freePort, startRedis } from '../support/redis.mjs';
+import { openDatabase, removeDirectory, startDev, temporaryDirectory } from '../support/server.mjs';
 import { newTenant } from '../support/tenants.mjs';
 import { until } from '../support/wait.mjs';
 
@@ -207,5 +208,34 @@ test('two nodes share it', async () => {
     assert.equal((await make(there, 'shared', 'another')).status, 422);
   } finally {
     await cluster.dispose();
+  }
+});
+
+test('rediss:// verifies the server and enters with the password', async () => {
+  const directory = temporaryDirectory();
+  const { ca, ...own } = makeAuthority(directory).issue('redis', '127.0.0.1');
+  const port = await freePort();
+  const tls = ['--tls-port', port, '--tls-cert-file', own.cert, '--tls-key-file', own.key, '--tls-ca-cert-file', ca];
+  const secured = await startRedis({ args: [...tls, '--tls-auth-clients', 'no', '--requirepass', 'pass/word'] });
+  const start = (env) => startDev({ env: { REDIS_URL: `rediss://:pass%2Fword@127.0.0.1:${port}/4`, ...env } });
+  const [trusting, wary] = await Promise.all([start({ SSL_CERT_FILE: ca }), start({})]);
+  try {
+    const seen = async (where) => (await call(where, 'GET', '/health/saas')).body.redis;
+    await until(async () => (await seen(trusting)).status === 'healthy', 'the store over TLS');
+    const refused = await until(async () => {
+      const x = await seen(wary);
+      return x.error && x;
+    }, 'the unknown authority to be refused');
+    assert.equal(refused.status, 'disconnected');
+    assert.match(refused.error, /^TLS: .*certificate/);
+    const bob = caller(trusting, 'kg_dev_bob');
+    const first = await make(bob, 'over-tls');
+    assert.equal(first.status, 200, first.text);
+    assert.equal((await make(bob, 'over-tls')).text, first.text);
+    assert.doesNotMatch(trusting.log + wary.log, /pass.?word|pass%2F/i);
+  } finally {
+    await Promise.all([trusting.dispose(), wary.dispose()]);
+    await secured.dispose();
+    removeDirectory(directory);
   }
 });

@@ -5,8 +5,8 @@ import net from 'node:net';
 import { endsWithUs } from './server.mjs';
 import { until, within } from './wait.mjs';
 
-/// Asks for a port that nobody has, once.
-function freePort() {
+/// A port of loopback that nobody has.
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = net.createServer();
     server.on('error', reject);
