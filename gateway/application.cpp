@@ -177,7 +177,7 @@ void application::head(std::shared_ptr<http::exchange> x) {
   if (const auto text = in.header("content-length"); !text.empty()) {
     uint64_t length = 0;
     std::from_chars(text.data(), text.data() + text.size(), length);
-    if (length > at_.config.max_body_bytes) {
+    if (length > most_body_bytes(*c->to)) {
       c->refuse(413, "Request body too large");
       return;
     }
@@ -217,9 +217,14 @@ void application::identified(const call_ptr& c, authenticator::result who) {
   go_on(c);
 }
 
+size_t application::most_body_bytes(const route& to) const {
+  const auto all = at_.config.max_body_bytes;
+  return to.most_body_bytes == 0 ? all : std::min(all, to.most_body_bytes);
+}
+
 void application::go_on(const call_ptr& c) {
   if (c->to->body != nullptr || may_have_body(c->x->in()))
-    c->x->read_body(at_.config.max_body_bytes);
+    c->x->read_body(most_body_bytes(*c->to));
   else
     checked(c);
 }

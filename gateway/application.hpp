@@ -36,6 +36,7 @@ private:
   bool preflight(const call_ptr& c);
   void authenticate(const call_ptr& c);
   void identified(const call_ptr& c, authenticator::result who);
+  [[nodiscard]] size_t most_body_bytes(const route& to) const;
   void go_on(const call_ptr& c);
   void checked(const call_ptr& c);
   bool limited(const call_ptr& c);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "actors/billing/stripe_desk.hpp"
 #include "actors/llm/provider_chain.hpp"
 #include "actors/logos/capability.hpp"
 #include "actors/logos/logos.hpp"
@@ -85,6 +86,7 @@ struct node {
   runtime::bus::event_bus& bus;
   runtime::usage_recorder& usage;
   const cdc_control& cdc;
+  billing::stripe_desk& stripe;
 };
 
 }  // namespace kgents::gateway

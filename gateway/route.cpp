@@ -151,7 +151,7 @@ std::span<const route> all_routes() {
          {system_routes(), cluster_routes(), cdc_routes(), session_routes(), turn_routes(), soul_routes(),
           agentese_routes(), agentese_alias_routes(), agentese_capability_routes(),
           universal_routes(), subscription_routes(), agentese_gateway_routes(),
-          usage_routes()})
+          usage_routes(), billing_routes(), billing_record_routes(), stripe_webhook_routes()})
       out.insert(out.end(), part.begin(), part.end());
     return out;
   }();

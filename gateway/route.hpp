@@ -42,6 +42,7 @@ struct route {
   bool metered = false;             ///< counts against the operations of the day
   const schema* body = nullptr;
   bool body_optional = false;  ///< none is one without members
+  size_t most_body_bytes = 0;  ///< 0: the server's bound
   bool free_body = false;      ///< any JSON object, which the handler reads; may be missing
   /// With an `Idempotency-Key` it is done once and answered the same again (once.hpp). For answers
   /// that are one document; routes with a record of their own in PostgreSQL need none.
@@ -132,6 +133,9 @@ struct call : std::enable_shared_from_this<call> {
 [[nodiscard]] std::span<const route> subscription_routes();
 [[nodiscard]] std::span<const route> agentese_gateway_routes();
 [[nodiscard]] std::span<const route> usage_routes();
+[[nodiscard]] std::span<const route> billing_routes();
+[[nodiscard]] std::span<const route> billing_record_routes();
+[[nodiscard]] std::span<const route> stripe_webhook_routes();
 
 }  // namespace kgents::gateway
 

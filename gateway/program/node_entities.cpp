@@ -1,5 +1,6 @@
 // What lives on a node, and what it works with.
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <caf/send.hpp>
 
@@ -153,6 +154,19 @@ runtime::usage_probe running_node::impl::usage_probe() {
     kind.Increment(static_cast<double>(requests));
   };
   return out;
+}
+
+billing::stripe_probe running_node::impl::stripe_probe() {
+  return {.processed = [this](auto type) { metrics_.stripe_processed(type).Increment(); },
+          .failed = [this] { metrics_.stripe_errors("processing").Increment(); }};
+}
+
+/// Where no secret is set no event comes in.
+void running_node::impl::apply_stripe_events() {
+  const auto& roles = config_.roles;
+  if (!config_.stripe.webhook_secret.empty() &&
+      std::find(roles.begin(), roles.end(), runtime::node_role::meter) != roles.end())
+    stripe_.worker.start();
 }
 
 llm::call_observer running_node::impl::call_observer() {

@@ -75,6 +75,8 @@ private:
   boost::json::object vitals();
   [[nodiscard]] bool has_model() const;
   actors::logos::prove prover();
+  billing::stripe_probe stripe_probe();
+  void apply_stripe_events();
 
   // node_cluster.cpp
   void join_cluster();
@@ -140,6 +142,7 @@ private:
   actors::capability_authority capabilities_;
   actors::logos logos_;
   actors::scheduler scheduler_;
+  billing::stripe_desk stripe_;
   authenticator auth_;
   live_keys streams_;
   cluster_control cluster_;

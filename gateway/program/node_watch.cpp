@@ -152,6 +152,13 @@ saas_parts running_node::impl::saas_view() {
       shown["error"] = x.error;
     return shown;
   };
+  out.stripe = [this] {
+    const bool on = !config_.stripe.webhook_secret.empty();
+    return boost::json::object{{"configured", on},
+                               {"status", on ? "healthy" : "disabled"},
+                               {"events_processed", stripe_.figures.processed.load()},
+                               {"events_failed", stripe_.figures.failed.load()}};
+  };
   return out;
 }
 

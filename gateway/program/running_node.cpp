@@ -109,6 +109,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       logos_{actors::all_nodes(), journal_, prover(), invocation_observer()},
       scheduler_{threads_[0].context(),
                  actors::scheduler_parts(threads_[0], ports_[0], region_, control_)},
+      stripe_{config.stripe, threads_[0], control_, stripe_probe()},
       auth_{pool_, ports_, config.key_pepper},
       cluster_{operators_view()},
       saas_{saas_view()},
@@ -116,7 +117,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       shard_log_{config.log_format},
       node_{config, metrics_, threads_, hubs_,    ports_,  pool_,
             auth_,  ready_,   streams_, cluster_, logos_, capabilities_,
-            journal_, events_, idempotency_, saas_, bus_, usage_, cdc_view_},
+            journal_, events_, idempotency_, saas_, bus_, usage_, cdc_view_, stripe_},
       application_{node_},
       server_{server_for(config), threads_, application_},
       probe_{sql_thread_.context()} {
@@ -130,6 +131,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
   threads_.start();
   scheduler_.start();
   follow_changes();
+  apply_stripe_events();
   try {
     server_.start();
   } catch (...) {  // its address is taken, say: the threads and actors run already
@@ -145,6 +147,7 @@ void running_node::impl::take_down() {
   scheduler_.stop();
   if (cdc_)
     cdc_->stop();
+  stripe_.worker.stop();
   leave_cluster();
   journal_.flush(flush_within);
   bus_.stop();

@@ -10,12 +10,14 @@ import { openDatabase, startDev } from '../support/server.mjs';
 import { newTenant } from '../support/tenants.mjs';
 
 const platformKey = 'the-operators-own-secret';
+// Without them billing answers 503, as a server that sells nothing should.
+const stripe = { STRIPE_API_KEY: 'sk_test_x', STRIPE_WEBHOOK_SECRET: 'whsec_x', STRIPE_PRICE_PRO_MONTHLY: 'price_x' };
 let server;
 let db;
 let key;
 let document;
 before(async () => {
-  server = await startDev({ env: { KGENTS_PLATFORM_KEY: platformKey } });
+  server = await startDev({ env: { KGENTS_PLATFORM_KEY: platformKey, ...stripe } });
   db = await openDatabase(server.stateDir);
   key = (await newTenant(db, { scopes: ['read', 'write', 'admin', 'billing'] })).key;
   document = (await call(server, 'GET', '/openapi.json')).body;
