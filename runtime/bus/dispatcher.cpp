@@ -28,12 +28,27 @@ void dispatcher::offer(const lane_key& key, event x, time_point now) {
   make_room();
 }
 
-/// The lanes that were silent longest pay for the bounds of all: their viewers have gone, likely.
+/// The lanes that were silent longest pay for the bounds of all: their viewers have gone, likely. An
+/// event under way stays, since its end must be told to the breaker; these are few.
 void dispatcher::make_room() {
-  while (lanes_.size() > limits_.lanes)
-    erase(lanes_.find(heard_.front()));
-  while (bytes_ > limits_.ring_bytes && events_ > 1)
-    drop_oldest(lanes_.find(heard_.front()));
+  const auto first = [this](auto fits) {
+    for (const auto& key : heard_)
+      if (const auto at = lanes_.find(key); fits(at->second))
+        return at;
+    return lanes_.end();
+  };
+  while (lanes_.size() > limits_.lanes) {
+    const auto at = first([](const lane& x) { return x.token == 0; });
+    if (at == lanes_.end())
+      break;
+    erase(at);
+  }
+  while (bytes_ > limits_.ring_bytes && events_ > 1) {
+    const auto at = first([](const lane& x) { return x.token == 0 || x.events.size() > 1; });
+    if (at == lanes_.end())
+      break;
+    drop_oldest(at);
+  }
   if (ready_.size() <= 2 * limits_.lanes)
     return;
   ready_.clear();  // most are of lanes that are gone

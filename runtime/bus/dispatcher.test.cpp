@@ -271,6 +271,24 @@ CAF_TEST(of too many sessions the one that was silent longest goes) {
   CAF_CHECK_EQUAL(x.told, (std::vector<std::string>{"a", "d", "c"}));
 }
 
+CAF_TEST(a probe under way stays when there are too many sessions so that the breaker hears of it) {
+  fixture one{{.lanes = 1}};
+  one.offer(lane(1), "0");
+  for (int i = 0; i < 5; ++i)
+    one.fail();
+  CAF_CHECK(one.out.state() == breaker_state::open);
+  one.now += 30s;
+  one.out.tick(one.now);
+  const auto probe = one.send();
+  CAF_REQUIRE_EQUAL(probe.size(), 1u);
+  one.offer(lane(2), "1");
+  CAF_CHECK(one.out.waiting(lane(2)) == 0u);
+  one.store(probe[0]);
+  one.offer(lane(3), "2");
+  one.drain();
+  CAF_CHECK_EQUAL(one.kept, (std::vector<std::string>{"0", "2"}));
+}
+
 CAF_TEST(the bytes of all sessions have one bound) {
   const auto one = event{"kgent.session.x.chunk", "a", "", "", {}, {}}.bytes();
   fixture x{{.ring_bytes = 3 * one}};
