@@ -148,7 +148,7 @@ constexpr setting table[] = {
      keep_price<plan::team_monthly>},
     {"STRIPE_PRICE_ENTERPRISE", "", "", "price id of tier enterprise",
      keep_price<plan::enterprise>},
-    {"QDRANT_URL", "", "", "vector index that role cdc keeps in step; none: it has nothing to do",
+    {"QDRANT_URL", "", "", "vector index that role cdc keeps in step; none: it has the bus only",
      keep_url_in<&s::cdc, &cdc_settings::qdrant_url>},
     {"QDRANT_API_KEY", "", "", "its key", keep_key_in<&s::cdc, &cdc_settings::qdrant_api_key>, true},
     {"SYNAPSE_BATCH_SIZE", "100", "100", "changes read at once by role cdc",

@@ -32,6 +32,8 @@ constexpr seconds write_within{18};
 constexpr seconds relay_pause{1};
 constexpr seconds look_every{5};
 constexpr seconds expire_every{60};
+/// How often a rebuild is looked for while there is none, and tried again when it failed.
+constexpr seconds rebuild_every{1};
 constexpr size_t expire_most = 10'000;
 constexpr seconds stop_within{10};
 
@@ -149,11 +151,13 @@ private:
       auto processed = batch(indexing, relaying);
       pause = co_await processed;
     }
-    if (indexing && !stopping_) {
+    if (indexing && !stopping_ && clock::now() >= rebuild_at_) {
       auto built = rebuilder_->step();
       const bool more = co_await built;
       if (more)
         pause = soon;
+      else
+        rebuild_at_ = clock::now() + rebuild_every;
     }
     if (index_)
       metrics_.circuit(index_->state());
@@ -312,6 +316,7 @@ private:
   lag_tracker lag_;
   clock::time_point relay_again_{};
   clock::time_point look_at_{};
+  clock::time_point rebuild_at_{};
   clock::time_point expire_at_{};
   bool running_ = false;
   std::function<void()> over_;
