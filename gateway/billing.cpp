@@ -125,7 +125,8 @@ std::string stripe_key(const call_ptr& c) {
   const auto given = c->x->in().header("idempotency-key");
   if (given.empty())
     return uuid::random().text();
-  const auto text = c->tenant().text() + " " + std::string{c->to->path} + " " + std::string{given};
+  const auto text = c->tenant().text() + " " + c->who->key.key.text() + " " +
+                    std::string{c->to->path} + " " + std::string{given};
   std::array<unsigned char, 32> digest{};
   EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
   std::string out;

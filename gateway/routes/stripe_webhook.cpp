@@ -2,6 +2,7 @@
 // in the ledger; what it does is done by a worker (actors/billing).
 
 #include <boost/asio/post.hpp>
+#include <charconv>
 
 #include "actors/billing/stripe_event.hpp"
 #include "gateway/billing.hpp"
@@ -30,6 +31,24 @@ bool is_signed(const call_ptr& c) {
   return is_signed_by_stripe(c->x->in().header("stripe-signature"), c->x->in().body, secrets,
                              std::chrono::system_clock::now(),
                              std::chrono::floor<std::chrono::seconds>(config.tolerance));
+}
+
+/// How long the ledger is spared a repeated delivery. What comes later was sent again by somebody
+/// who wants it applied, and only the ledger knows whether it had failed.
+constexpr auto spared_for = std::chrono::minutes{10};
+
+int64_t unix_now() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())
+      .time_since_epoch()
+      .count();
+}
+
+/// `stored_at`: what the claim was completed with.
+bool stored_lately(const std::string& stored_at) {
+  int64_t at = 0;
+  const auto [end, wrong] =
+      std::from_chars(stored_at.data(), stored_at.data() + stored_at.size(), at);
+  return wrong == std::errc{} && unix_now() - at < std::chrono::seconds{spared_for}.count();
 }
 
 /// A delivery on its way into the ledger.
@@ -62,7 +81,8 @@ void stored(const delivery& x, const sql::answer<bool>& out) {
         refusal{503, "The event could not be stored. Send it again.", 5, "ledger_unavailable"});
     return;
   }
-  at.idempotency->complete(x.id(), x.claim.token, "", runtime::idempotency::keep_event);
+  at.idempotency->complete(x.id(), x.claim.token, std::to_string(unix_now()),
+                           runtime::idempotency::keep_event);
   if (*fresh) {
     ++at.stripe.figures.known;
     at.stripe.worker.wake();
@@ -90,7 +110,8 @@ void claim(delivery x) {
   claims.claim(std::move(id), runtime::idempotency::hold,
                [x = std::move(x)](runtime::idempotency::claimed got) {
                  boost::asio::post(x.c->x->thread().context(), [x, got = std::move(got)]() mutable {
-                   if (got.state == runtime::idempotency::claim_state::done) {
+                   if (got.state == runtime::idempotency::claim_state::done &&
+                       stored_lately(got.answer)) {
                      ++x.c->at.stripe.figures.skipped;
                      acknowledge(x);
                      return;
