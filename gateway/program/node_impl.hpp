@@ -11,6 +11,7 @@
 #include "actors/llm/provider_chain.hpp"
 #include "actors/logos/capability.hpp"
 #include "actors/logos/logos.hpp"
+#include "actors/metering/meter.hpp"
 #include "gateway/application.hpp"
 #include "gateway/http/server.hpp"
 #include "gateway/node.hpp"
@@ -143,6 +144,7 @@ private:
   actors::logos logos_;
   actors::scheduler scheduler_;
   billing::stripe_desk stripe_;
+  metering::meter meter_;
   authenticator auth_;
   live_keys streams_;
   cluster_control cluster_;

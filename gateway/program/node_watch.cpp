@@ -141,6 +141,7 @@ void running_node::impl::refresh_metrics() {
 /// How each of the services beside us is, for /health/saas. No I/O.
 saas_parts running_node::impl::saas_view() {
   saas_parts out;
+  out.openmeter = [this] { return meter_.health(); };
   out.nats = [this] { return account_of(bus_); };
   out.redis = [this] {
     const auto x = idempotency_->status();

@@ -65,6 +65,12 @@ runtime::agentese::event_feed::options news_for(const runtime::settings& config)
 /// How long actors get to end at a shutdown before the process leaves them.
 constexpr auto end_within = std::chrono::seconds{5};
 
+/// How long the last usage may take to be exported (events-and-billing.md 3.4).
+constexpr auto export_within = std::chrono::seconds{5};
+
+/// How long the database may take to hear that another node may do this one's work.
+constexpr auto leave_within = std::chrono::seconds{1};
+
 /// How long what was invoked last may take to be noted.
 constexpr auto flush_within = std::chrono::seconds{2};
 
@@ -110,6 +116,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       scheduler_{threads_[0].context(),
                  actors::scheduler_parts(threads_[0], ports_[0], region_, control_)},
       stripe_{config.stripe, threads_[0], control_, stripe_probe()},
+      meter_{config, threads_[threads_.size() - 1], control_, metrics_},
       auth_{pool_, ports_, config.key_pepper},
       cluster_{operators_view()},
       saas_{saas_view()},
@@ -132,6 +139,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
   scheduler_.start();
   follow_changes();
   apply_stripe_events();
+  meter_.start();
   try {
     server_.start();
   } catch (...) {  // its address is taken, say: the threads and actors run already
@@ -150,8 +158,11 @@ void running_node::impl::take_down() {
   stripe_.worker.stop();
   leave_cluster();
   journal_.flush(flush_within);
-  bus_.stop();
   usage_.flush(flush_within);
+  if (!meter_.flush(export_within))
+    log::warn("usage is left to be exported by another node or the next start");
+  meter_.stop(leave_within);
+  bus_.stop();
   events_.stop();
   idempotency_->stop();
   region_.stop();

@@ -16,6 +16,7 @@
 #include "runtime/telemetry/cdc_metrics.hpp"
 #include "runtime/telemetry/cluster_metrics.hpp"
 #include "runtime/telemetry/invocation_metrics.hpp"
+#include "runtime/telemetry/metering_metrics.hpp"
 #include "runtime/telemetry/redis_metrics.hpp"
 #include "runtime/telemetry/subscription_metrics.hpp"
 #include "runtime/telemetry/usage_metrics.hpp"
@@ -119,6 +120,7 @@ public:
   cdc_metrics cdc;
   redis_metrics redis;
   usage_metrics usage;
+  metering_metrics metering;
 
   /// `refresh` runs at the start of every `render`, on its thread: for what is read rather than
   /// counted (depths, pool states). It must not wait for anything.
