@@ -1,6 +1,7 @@
 #include "runtime/single_worker.hpp"
 
 #include <boost/asio/post.hpp>
+#include <future>
 
 #include "runtime/limits.hpp"
 #include "sql/query.hpp"
@@ -28,14 +29,17 @@ public:
     hold();
   }
 
-  void end() {
+  /// `done` is called once, on any thread, or dropped.
+  void end(const std::function<void()>& done) {
     stopped_ = true;
     lease_timer_.disarm();
     round_timer_.disarm();
     if (active_.exchange(false)) {
       auto query = sql::workers::release(name_, owner_);
       query.work.deadline = clock::now() + limits::sql_deadline;
-      sql::run(control_, std::move(query), [](auto) {});
+      sql::run(control_, std::move(query), [done](auto) { done(); });
+    } else {
+      done();
     }
   }
 
@@ -120,7 +124,15 @@ void single_worker::start() {
 }
 
 void single_worker::stop() {
-  boost::asio::post(impl_->thread().context(), [x = impl_] { x->end(); });
+  boost::asio::post(impl_->thread().context(), [x = impl_] { x->end([] {}); });
+}
+
+void single_worker::stop(std::chrono::milliseconds at_most) {
+  auto over = std::make_shared<std::promise<void>>();
+  auto ended = over->get_future();
+  boost::asio::post(impl_->thread().context(),
+                    [x = impl_, over] { x->end([over] { over->set_value(); }); });
+  ended.wait_for(at_most);
 }
 
 void single_worker::wake() {

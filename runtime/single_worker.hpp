@@ -37,6 +37,9 @@ public:
   /// Any thread, any number of times; gives the lease up. The round under way, if any, may go on
   /// until it calls `next_round`, which then does nothing.
   void stop();
+  /// The same, from any thread but the worker's, and waits until the lease is given up, so that the
+  /// next node need not wait for its end: for a shutdown, before the pool stops.
+  void stop(std::chrono::milliseconds at_most);
   /// Any thread: the next round is due now, if the lease is held.
   void wake();
 
