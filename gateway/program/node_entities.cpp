@@ -67,6 +67,22 @@ runtime::region::observer running_node::impl::region_observer() {
   return out;
 }
 
+/// Usage and Stripe's events on the bus; none without a bus.
+metering::relay::publish running_node::impl::announcer() {
+  if (!bus_.enabled())
+    return {};
+  return [this](metering::announcement x, std::function<void(bool)> done) {
+    runtime::bus::publication out;
+    out.lane = x.lane;
+    out.subject = std::move(x.subject);
+    out.id = std::move(x.id);
+    out.payload = std::move(x.payload);
+    out.kind = "billing";
+    out.done = std::move(done);
+    bus_.publish(std::move(out));
+  };
+}
+
 runtime::bus::probe running_node::impl::bus_probe() {
   runtime::bus::probe out;
   out.published = [this](std::string_view kind) { metrics_.nats_published(kind).Increment(); };

@@ -56,6 +56,7 @@ private:
   // node_entities.cpp
   runtime::region::observer region_observer();
   runtime::bus::probe bus_probe();
+  metering::relay::publish announcer();
   runtime::log_writer_probe writer_probe();
   runtime::agentese::journal_probe journal_probe();
   runtime::usage_probe usage_probe();

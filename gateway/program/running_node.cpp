@@ -116,7 +116,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       scheduler_{threads_[0].context(),
                  actors::scheduler_parts(threads_[0], ports_[0], region_, control_)},
       stripe_{config.stripe, threads_[0], control_, stripe_probe()},
-      meter_{config, threads_[threads_.size() - 1], control_, metrics_},
+      meter_{config, threads_[threads_.size() - 1], control_, metrics_, announcer()},
       auth_{pool_, ports_, config.key_pepper},
       cluster_{operators_view()},
       saas_{saas_view()},
