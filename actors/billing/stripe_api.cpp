@@ -78,11 +78,10 @@ stripe_result read_stripe_answer(const outbound::http_result& got) {
     return busy();
   boost::system::error_code bad;
   auto body = json::parse(x->body, bad);
-  if (bad || !body.is_object())
-    body = json::object{};
+  const bool sound = !bad && body.is_object();
   if (x->status >= 400)
-    return refused(x->status, object_of(body.get_object(), "error"));
-  if (bad || x->status >= 300)
+    return refused(x->status, sound ? object_of(body.get_object(), "error") : json::object{});
+  if (!sound || x->status >= 300)
     return refused(500, {});
   return std::move(body.get_object());
 }
