@@ -10,6 +10,7 @@
 #include "gateway/program/check_report.hpp"
 #include "gateway/program/child.hpp"
 #include "gateway/program/reach.hpp"
+#include "runtime/bus/limits.hpp"
 #include "runtime/cluster/tls.hpp"
 #include "runtime/limits.hpp"
 #include "sql/blocking.hpp"
@@ -118,7 +119,11 @@ void print_limits(std::ostream& out) {
       << "limits    passivation after: " << seconds(limits::passivate_after)
       << " s, entity deadline: " << seconds(limits::entity_deadline)
       << " s, transaction deadline: " << seconds(limits::sql_deadline)
-      << " s, heartbeat: " << seconds(limits::heartbeat) << " s\n";
+      << " s, heartbeat: " << seconds(limits::heartbeat) << " s\n"
+      << "limits    NATS: unacknowledged " << limits::bus_unacknowledged
+      << ", waiting a session: " << limits::bus_ring_events
+      << ", sessions: " << limits::bus_lanes << ", bytes: " << limits::bus_ring_bytes
+      << ", acknowledged within: " << seconds(limits::bus_ack_deadline) << " s\n";
 }
 
 /// The loopback address when the server listens on all.

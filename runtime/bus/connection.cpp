@@ -130,7 +130,8 @@ private:
     int attempts = 0;
     while (!is_stopped()) {
       if (!connect()) {
-        ++attempts;
+        if (++attempts == 1)
+          give_up_for_now();
         if (with_.max_reconnect >= 0 && attempts > with_.max_reconnect) {
           log::error("NATS: no more attempts to connect",
                      {{"attempts", attempts}});
@@ -214,6 +215,8 @@ private:
       const bool ready = ready_;
       guard.unlock();
       if (!up) {
+        if (natsConnection_IsClosed(connection_.get()))
+          return;  // before it had told us, even
         wait_for(limits::bus_probe, [this] { return closed_ || up_; });
       } else if (!ready) {
         const bool good = set_up();
@@ -236,6 +239,12 @@ private:
       return;
     ready_ = true;
     tell_.ready();
+  }
+
+  void give_up_for_now() {
+    lock guard{mutex_};
+    if (!stopped_)
+      tell_.lost();
   }
 
   void looked(bool good) {

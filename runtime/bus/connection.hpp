@@ -19,7 +19,8 @@ public:
   /// Called on threads of the connection, never two at a time of the first three; must not block.
   struct callbacks {
     std::function<void()> ready;  ///< connected, and the streams are there
-    std::function<void()> lost;   ///< not ready any more; nothing that is under way will be answered
+    /// Not ready any more, or at first; nothing that is under way will be answered.
+    std::function<void()> lost;
     std::function<void(bool good)> looked;  ///< the stream answers, or does not
     std::function<void(uint64_t token, acknowledgement::kind)> answered;
   };

@@ -41,8 +41,8 @@ options options_of(const settings& config) {
 }
 
 std::string_view to_string(status x) noexcept {
-  constexpr std::string_view names[] = {"disabled", "disconnected", "circuit_open", "healthy",
-                                        "unhealthy"};
+  constexpr std::string_view names[] = {"disabled",     "not_started", "disconnected",
+                                        "circuit_open", "healthy",     "unhealthy"};
   return names[static_cast<size_t>(x)];
 }
 
@@ -74,6 +74,7 @@ public:
     };
     calls.lost = [tell] {
       tell([](impl& x) {
+        x.tried_ = true;
         x.good_ = false;
         x.reached_ = false;
         x.dispatcher_.disconnected(clock::now());
@@ -84,6 +85,7 @@ public:
       tell([good](impl& x) {
         x.good_ = good;
         x.reached_ = true;
+        x.tried_ = true;
         x.show();
       });
     };
@@ -138,7 +140,7 @@ public:
       std::lock_guard guard{mutex_};
       out = shown_;
     }
-    if (out.now != status::disconnected) {
+    if (out.now != status::disconnected && out.now != status::not_started) {
       for (const auto& server : with_.servers)
         out.servers.push_back(without_credentials(server));
       out.stream = with_.stream;
@@ -309,7 +311,7 @@ private:
 
   [[nodiscard]] status now() const {
     if (!dispatcher_.is_connected() && !reached_)
-      return status::disconnected;
+      return tried_ ? status::disconnected : status::not_started;
     if (dispatcher_.state() != breaker_state::closed)
       return status::circuit_open;
     return good_ ? status::healthy : status::unhealthy;
@@ -339,6 +341,7 @@ private:
   boost::asio::steady_timer tick_;
   bool ticking_ = false;
   dispatcher dispatcher_;
+  bool tried_ = false;    // to connect
   bool reached_ = false;  // a server is connected; its streams may be out of reach
   bool good_ = false;     // the stream answers
   std::optional<wall_clock::time_point> last_failure_;

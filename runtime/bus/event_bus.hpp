@@ -50,7 +50,14 @@ struct options {
 
 [[nodiscard]] options options_of(const settings& config);
 
-enum class status : uint8_t { disabled, disconnected, circuit_open, healthy, unhealthy };
+enum class status : uint8_t {
+  disabled,
+  not_started,  ///< until the first attempt to connect has ended
+  disconnected,
+  circuit_open,
+  healthy,
+  unhealthy,
+};
 
 [[nodiscard]] std::string_view to_string(status x) noexcept;
 [[nodiscard]] std::string_view to_string(breaker_state x) noexcept;

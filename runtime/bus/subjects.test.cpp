@@ -13,8 +13,8 @@ constexpr std::string_view id = "0b1e8c1e-6a51-4d1e-9a57-3f7d6b0f2a11";
 }  // namespace
 
 CAF_TEST(a sessions events have its id in their subject) {
-  CAF_CHECK_EQUAL(session_subject(id, "chunk").value(),
-                  "kgent.session.0b1e8c1e-6a51-4d1e-9a57-3f7d6b0f2a11.chunk");
+  CAF_CHECK(session_subject(id, "chunk") ==
+            "kgent.session.0b1e8c1e-6a51-4d1e-9a57-3f7d6b0f2a11.chunk");
 }
 
 CAF_TEST(an id that would reach other sessions is refused) {
@@ -26,7 +26,7 @@ CAF_TEST(an id that would reach other sessions is refused) {
 }
 
 CAF_TEST(an invocations subject is its path) {
-  CAF_CHECK_EQUAL(agentese_subject("void.entropy", "sip").value(), "agentese.void.entropy.sip");
+  CAF_CHECK(agentese_subject("void.entropy", "sip") == "agentese.void.entropy.sip");
   CAF_CHECK(!agentese_subject("void.", "sip"));
   CAF_CHECK(!agentese_subject("void.entropy", "*"));
   CAF_CHECK(!agentese_subject("void.entropy", ""));

@@ -209,7 +209,7 @@ test('a server that starts before its broker publishes what it had to say', asyn
   const server = await start(nats.url);
   try {
     const who = await user(server);
-    assert.equal((await health(server)).nats.status, 'disconnected');
+    await becomes(server, 'disconnected');
     const heard = await askWhile(server, who, { sessions: 2, words: 20 });
     await nats.start();
     await published(server, recovery);
