@@ -226,6 +226,7 @@ test('three brokers, of which the one that leads the stream is killed', async ()
   try {
     const who = await user(server);
     await becomes(server, 'healthy', recovery);
+    let killed;
     const heard = await askWhile(server, who, {
       sessions: 6,
       words: 120,
@@ -233,10 +234,12 @@ test('three brokers, of which the one that leads the stream is killed', async ()
         const client = await connect({ servers: cluster.url.split(',') });
         const { leader } = (await (await client.jetstreamManager()).streams.info('kgent-events')).cluster;
         await client.close();
-        await cluster.servers.find((x) => x.name === leader).kill();
+        killed = cluster.servers.find((x) => x.name === leader);
+        await killed.kill();
       },
     });
     await published(server, recovery);
+    await killed.start();
     for (const [session, turns] of heard) await checkStored(cluster.url, session, turns, who.tenant);
   } finally {
     await server.dispose();

@@ -3,10 +3,10 @@ import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
-import { connect } from 'nats';
+import { connect, consumerOpts } from 'nats';
 
 import { endsWithUs, removeDirectory, temporaryDirectory } from './server.mjs';
-import { until, within } from './wait.mjs';
+import { patience, until, within } from './wait.mjs';
 
 async function freePorts(count) {
   const probes = [];
@@ -79,21 +79,27 @@ export async function startNatsCluster(count = 3) {
 }
 
 /// Everything that the subject holds now, read by npm `nats` with a consumer of its own: `[{subject, seq, id, data}]`.
-export async function stored(servers, stream, subject) {
+/// Brokers that have just lost one of them take a while to agree on who answers.
+export const stored = (servers, stream, subject) =>
+  until(() => read(servers, stream, subject).catch(() => null), `${subject} of ${stream} to be read`, 3 * patience.ms);
+
+async function read(servers, stream, subject) {
   const client = await connect({ servers: servers.split(',') });
   try {
-    const jetstream = client.jetstream();
-    const known = await jetstream.streams.get(stream);
-    const consumer = await known.getConsumer({ filterSubjects: subject });
-    const { num_pending: count } = await consumer.info();
+    const manager = await client.jetstreamManager();
+    const { state } = await manager.streams.info(stream, { subjects_filter: subject });
+    const count = Object.values(state.subjects ?? {}).reduce((sum, n) => sum + n, 0);
     const found = [];
     if (count === 0) return found;
-    const messages = await consumer.fetch({ max_messages: count, expires: 5000 });
-    for await (const m of messages) {
-      found.push({ subject: m.subject, seq: m.seq, id: m.headers?.get('Nats-Msg-Id'), data: m.json() });
-      if (found.length === count) break;
-    }
-    return found;
+    const heard = await client.jetstream().subscribe(subject, consumerOpts().orderedConsumer().bindStream(stream));
+    const all = async () => {
+      for await (const m of heard) {
+        found.push({ subject: m.subject, seq: m.seq, id: m.headers?.get('Nats-Msg-Id'), data: m.json() });
+        if (found.length === count) return found;
+      }
+      return found;
+    };
+    return await within(all(), `${count} messages of ${subject}`, patience.ms / 3);
   } finally {
     await client.close();
   }
