@@ -178,9 +178,12 @@ private:
     auto asked = ask(thread_, control_, sql::cdc::claim(what));
     auto got = co_await asked;
     if (const auto* why = std::get_if<sql::failure>(&got)) {
-      log::warn("cannot read the outbox", {{"reason", why->message}});
+      if (!std::exchange(unread_, true))
+        log::warn("cannot read the outbox", {{"reason", why->message}});
       co_return idle;
     }
+    if (std::exchange(unread_, false))
+      log::info("the outbox can be read again");
     auto& changes = std::get<0>(got);
     if (changes.empty())
       co_return idle;
@@ -318,6 +321,7 @@ private:
   clock::time_point look_at_{};
   clock::time_point rebuild_at_{};
   clock::time_point expire_at_{};
+  bool unread_ = false;  // the last claim failed
   bool running_ = false;
   std::function<void()> over_;
   std::optional<task<bool>> round_;
