@@ -229,19 +229,29 @@ CREATE OR REPLACE FUNCTION kg.metering_totals(p_from timestamptz, p_to timestamp
    GROUP BY u.tenant_id ORDER BY 2 DESC, 1 LIMIT p_limit
 $$;
 
--- Tenants whose counter of the month is not the sum of what was recorded. One snapshot: the counter is kept in the
--- transaction that records, so there are none.
+-- Tenants whose counter of the month, or whose keys' counters together, are not the sum of what was recorded. One
+-- snapshot: counters are kept in the transaction that records, so there are none.
 CREATE OR REPLACE FUNCTION kg.metering_drift(p_period text, p_limit integer)
   RETURNS TABLE (tenant_id uuid, counted bigint, recorded bigint)
   LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
-  SELECT t.id, t.tokens_used_month, coalesce(r.tokens, 0)
-    FROM kg.tenants t
-    LEFT JOIN (SELECT u.tenant_id, sum(u.tokens_in::bigint + u.tokens_out)::bigint AS tokens
-                 FROM kg.usage_events u
-                WHERE u.billing_period = p_period AND (u.tokens_in > 0 OR u.tokens_out > 0)
-                GROUP BY u.tenant_id) r ON r.tenant_id = t.id
-   WHERE t.usage_period = p_period AND t.tokens_used_month <> coalesce(r.tokens, 0)
-   ORDER BY abs(t.tokens_used_month - coalesce(r.tokens, 0)) DESC, t.id LIMIT p_limit
+  WITH usage AS (
+    SELECT u.tenant_id, sum(u.tokens_in::bigint + u.tokens_out)::bigint AS tokens,
+           coalesce(sum(u.tokens_in::bigint + u.tokens_out) FILTER (WHERE u.api_key_id IS NOT NULL), 0)::bigint AS of_keys
+      FROM kg.usage_events u
+     WHERE u.billing_period = p_period AND (u.tokens_in > 0 OR u.tokens_out > 0)
+     GROUP BY u.tenant_id),
+  keys AS (
+    SELECT c.tenant_id, sum(c.tokens)::bigint AS tokens FROM kg.usage_counters c
+     WHERE c.period = p_period GROUP BY c.tenant_id)
+  SELECT x.* FROM (
+    SELECT t.id, t.tokens_used_month AS counted, coalesce(u.tokens, 0) AS recorded
+      FROM kg.tenants t LEFT JOIN usage u ON u.tenant_id = t.id
+     WHERE t.usage_period = p_period
+    UNION ALL
+    SELECT coalesce(k.tenant_id, u.tenant_id), coalesce(k.tokens, 0), coalesce(u.of_keys, 0)
+      FROM keys k FULL JOIN usage u ON u.tenant_id = k.tenant_id) x
+   WHERE x.counted <> x.recorded
+   ORDER BY abs(x.counted - x.recorded) DESC, x.id LIMIT p_limit
 $$;
 
 GRANT EXECUTE ON FUNCTION

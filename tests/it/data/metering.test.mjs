@@ -118,6 +118,12 @@ test('totals are of what was exported and drift is none', async () => {
   await db.admin.query('UPDATE kg.tenants SET tokens_used_month = 20 WHERE id = $1', [tenant.id]);
   assert.deepEqual((await drift()).filter((row) => row.tenant_id === tenant.id),
     [{ tenant_id: tenant.id, counted: 20, recorded: 21 }]);
+  await db.admin.query('UPDATE kg.tenants SET tokens_used_month = 21 WHERE id = $1', [tenant.id]);
+  await insert(db.admin, randomUUID(), { tenant_id: tenant.id, tokens_in: 9, api_key_id: randomUUID() });
+  assert.deepEqual((await drift()).filter((row) => row.tenant_id === tenant.id), []);
+  await db.admin.query(`UPDATE kg.usage_counters SET tokens = 4 WHERE tenant_id = $1`, [tenant.id]);
+  assert.deepEqual((await drift()).filter((row) => row.tenant_id === tenant.id),
+    [{ tenant_id: tenant.id, counted: 4, recorded: 9 }]);
 });
 
 test('none of it is the application\'s', async () => {
