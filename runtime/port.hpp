@@ -61,6 +61,16 @@ public:
   /// From any thread: shards changed hands; what waits for one of them looks again.
   void routes_changed();
 
+  /// `work` as something that any thread may call and this one runs; null where the port has no
+  /// thread of its own.
+  [[nodiscard]] std::function<void()> later(std::function<void()> work) {
+    if (unit() == nullptr)
+      return nullptr;
+    return [this, keep = caf::strong_actor_ptr{ctrl()}, work = std::move(work)] {
+      boost::asio::post(unit()->thread().context(), [keep, work] { work(); });
+    };
+  }
+
   /// On this thread: asks that wait for an answer / for their shard to arrive.
   [[nodiscard]] size_t waiting() const noexcept { return waiting_.size(); }
   [[nodiscard]] size_t parked() const noexcept { return parked_.size(); }

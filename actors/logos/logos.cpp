@@ -22,10 +22,7 @@ bool gives_secret(const invoked& x) {
   return x.aspect == "bypass" && (x.node == "void.capital" || x.node.starts_with("void.capital."));
 }
 
-/// One mark, whatever came of it. What never became a path of a context is no invocation.
-void note(runtime::agentese::journal& to, const invocation& what, const invoked& x) {
-  if (what.internal || x.node.empty())
-    return;
+runtime::agentese::mark mark_of(const invocation& what, const invoked& x) {
   runtime::agentese::mark out;
   out.tenant = what.tenant;
   out.event_id = uuid::time_ordered();
@@ -59,7 +56,22 @@ void note(runtime::agentese::journal& to, const invocation& what, const invoked&
   if (what.billed && x.ok())
     out.usage = usage_id{uuid::time_ordered()};
   out.key = what.by.key;
-  to.note(std::move(out));
+  return out;
+}
+
+/// One mark, whatever came of it. What never became a path of a context is no invocation. Tokens
+/// are written before the answer is given: no crash makes them free.
+task<bool> note(flow& f, runtime::agentese::journal& to, const invocation& what, const invoked& x) {
+  if (what.internal || x.node.empty())
+    co_return false;
+  auto mark = mark_of(what, x);
+  if (mark.usage.value.is_nil() || mark.tokens == 0 || !f.port().later([] {})) {
+    to.note(std::move(mark));
+    co_return true;
+  }
+  co_return co_await f.wait<bool>([&f, &to, &mark](std::function<void(bool)> done) {
+    to.note(std::move(mark), f.port().later([done = std::move(done)] { done(true); }));
+  });
 }
 
 void take_answer(invoked& out, answer<agentese::aspect_answer> got, uint32_t deadline_ms) {
@@ -165,6 +177,11 @@ task<bool> carry_out(flow& f, logos_parts with, invocation& what, invoked& out) 
                        std::to_string(context::max_depth) + " deep");
     co_return false;
   }
+  if (what.billed && !what.internal && !with.journal.admits()) {
+    out.result = agentese::errors::unavailable(
+        at.text(), "What it costs cannot be written down just now. Try again shortly.", 1);
+    co_return false;
+  }
   std::string charge;
   if (what.entropy_budget > 0) {
     charge = uuid::random().text();
@@ -213,7 +230,7 @@ task<invoked> invoke_one(flow& f, logos_parts with, invocation what, std::string
   }
   out.duration_ms = static_cast<uint32_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - began).count());
-  note(with.journal, what, out);
+  (void)co_await note(f, with.journal, what, out);
   if (!what.internal)
     with.seen.ended(out);
   co_return out;

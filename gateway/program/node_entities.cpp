@@ -155,20 +155,7 @@ runtime::agentese::journal_probe running_node::impl::journal_probe() {
     auto& kind = why == std::string_view{"full"} ? counted.journal_full : counted.journal_rejected;
     kind.Increment(static_cast<double>(marks));
   };
-  return out;
-}
-
-runtime::usage_probe running_node::impl::usage_probe() {
-  runtime::usage_probe out;
-  auto& counted = metrics_.usage;
-  out.written = [&counted](uint64_t requests) {
-    counted.requests.Increment(static_cast<double>(requests));
-  };
-  out.retried = [&counted] { counted.retries.Increment(); };
-  out.dropped = [&counted](uint64_t requests, const char* why) {
-    auto& kind = why == std::string_view{"full"} ? counted.dropped_full : counted.dropped_rejected;
-    kind.Increment(static_cast<double>(requests));
-  };
+  out.refused = [this] { metrics_.usage.refused.Increment(); };
   return out;
 }
 

@@ -23,6 +23,7 @@
 #include "runtime/idempotency/store.hpp"
 #include "runtime/limits.hpp"
 #include "runtime/log_writer.hpp"
+#include "runtime/usage_thresholds.hpp"
 #include "sql/listener.hpp"
 
 /// The parts of a running node and how they are tied together; one file for each concern.
@@ -59,7 +60,6 @@ private:
   metering::relay::publish announcer();
   runtime::log_writer_probe writer_probe();
   runtime::agentese::journal_probe journal_probe();
-  runtime::usage_probe usage_probe();
   actors::logos::observer invocation_observer();
   llm::call_observer call_observer();
   std::function<bool(const entity_id&, const caf::actor_addr&)> retire();
@@ -79,6 +79,10 @@ private:
   actors::logos::prove prover();
   billing::stripe_probe stripe_probe();
   void apply_stripe_events();
+
+  // node_usage.cpp
+  runtime::usage_probe usage_probe();
+  runtime::usage_thresholds::tell threshold_teller();
 
   // node_cluster.cpp
   void join_cluster();
@@ -139,6 +143,7 @@ private:
   std::shared_ptr<llm::provider_chain> providers_;
   runtime::agentese::journal journal_;
   runtime::usage_recorder usage_;
+  runtime::usage_thresholds thresholds_;
   runtime::agentese::event_feed events_;
   std::shared_ptr<runtime::idempotency::store> idempotency_;
   actors::capability_authority capabilities_;

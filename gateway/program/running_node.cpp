@@ -107,6 +107,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       providers_{llm::make_providers(config, call_observer())},
       journal_{sql_thread_.context(), control_, journal_probe()},
       usage_{sql_thread_.context(), control_, config.io_threads, usage_probe()},
+      thresholds_{sql_thread_, control_, threshold_teller()},
       events_{sql_thread_.context(), pool_, control_, threads_.all(), metrics_.subscriptions,
               news_for(config)},
       idempotency_{std::make_shared<runtime::idempotency::store>(
@@ -140,6 +141,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
   follow_changes();
   apply_stripe_events();
   meter_.start();
+  thresholds_.start();
   try {
     server_.start();
   } catch (...) {  // its address is taken, say: the threads and actors run already
@@ -156,6 +158,7 @@ void running_node::impl::take_down() {
   if (cdc_)
     cdc_->stop();
   stripe_.worker.stop();
+  thresholds_.stop();
   leave_cluster();
   journal_.flush(flush_within);
   usage_.flush(flush_within);

@@ -11,6 +11,7 @@
 
 #include "runtime/agentese/limits.hpp"
 #include "sql/agentese_events.hpp"
+#include "sql/refused_for_good.hpp"
 
 namespace kgents::runtime::agentese {
 
@@ -25,21 +26,36 @@ public:
         pace_{context},
         trimmer_{std::make_shared<trimmer>(context, control, keep)} {}
 
-  void note(mark&& x) {
-    if (x.data.size() > sql::agentese_data_bytes) {
-      x.data = {};
-      x.data_truncated = true;
+  bool admits() {
+    {
+      std::lock_guard guard{mutex_};
+      if (marks_ < limits::journal_admitted(limits::journal_marks) &&
+          bytes_ < limits::journal_admitted(limits::journal_bytes))
+        return true;
     }
-    const auto bytes = bytes_of(x);
+    probe_.refused();
+    return false;
+  }
+
+  void note(mark&& x, std::function<void()> written) {
+    if (x.data.size() > sql::agentese_data_bytes)
+      drop_data(x);
+    auto bytes = bytes_of(x);
     std::unique_lock guard{mutex_};
     if (marks_ >= limits::journal_marks || bytes_ + bytes > limits::journal_bytes) {
-      guard.unlock();
-      probe_.dropped(1, "full");
-      return;
+      if (x.usage.value.is_nil()) {
+        guard.unlock();
+        probe_.dropped(1, "full");
+        if (written)
+          boost::asio::post(context_, std::move(written));
+        return;
+      }
+      drop_data(x);
+      bytes = bytes_of(x);
     }
     ++marks_;
     bytes_ += bytes;
-    inbox_.push_back(std::move(x));
+    inbox_.push_back({std::move(x), std::move(written)});
     const bool post = !std::exchange(scheduled_, true);
     guard.unlock();
     if (post)
@@ -50,7 +66,10 @@ public:
 
   bool flush(std::chrono::milliseconds at_most) {
     std::unique_lock guard{mutex_};
-    return settled_.wait_for(guard, at_most, [this] { return marks_ == 0; });
+    if (settled_.wait_for(guard, at_most, [this] { return marks_ == 0; }))
+      return true;
+    boost::asio::post(context_, [self = shared_from_this()] { self->tell_all(); });
+    return false;
   }
 
   void stop() {
@@ -64,8 +83,12 @@ public:
   }
 
 private:
+  struct noted {
+    mark what;
+    std::function<void()> written;  // null: nobody waits for it
+  };
   struct batch {
-    std::vector<mark> marks;
+    std::vector<noted> marks;
     size_t bytes = 0;
     clock::time_point sent{};
   };
@@ -75,13 +98,18 @@ private:
   /// and a tenant's events are logged in the order in which they were noted here.
   struct lane {
     explicit lane(boost::asio::io_context& context) : retry{context} {}
-    std::deque<mark> queue;
+    std::deque<noted> queue;
     std::deque<batch_ptr> parts;  // to be sent before the queue: what failed, or half of it
     bool busy = false;
     bool waiting = false;
     boost::asio::steady_timer retry;
     std::chrono::milliseconds back_off = limits::journal_retry_first;
   };
+
+  static void drop_data(mark& x) {
+    x.data_truncated |= !x.data.empty();
+    x.data = {};
+  }
 
   static size_t bytes_of(const mark& x) {
     return sizeof x + x.node.size() + x.data.size() + x.observer_id.size() + x.caller.size();
@@ -90,7 +118,7 @@ private:
   /// The first mark goes at once. Under load the next ones are taken together a moment later: a
   /// wake-up of this thread for each would cost more than the mark.
   void collect() {
-    std::vector<mark> fresh;
+    std::vector<noted> fresh;
     {
       std::lock_guard guard{mutex_};
       fresh.swap(inbox_);
@@ -101,7 +129,7 @@ private:
     pace_.expires_after(limits::journal_collect_every);
     pace_.async_wait([self = shared_from_this()](boost::system::error_code) { self->collect(); });
     for (auto& x : fresh)
-      lanes_[std::hash<tenant_id>{}(x.tenant) % lanes_.size()].queue.push_back(std::move(x));
+      lanes_[std::hash<tenant_id>{}(x.what.tenant) % lanes_.size()].queue.push_back(std::move(x));
     for (auto& lane : lanes_)
       send_next(lane);
   }
@@ -117,7 +145,7 @@ private:
       next = std::make_shared<batch>();
       while (!on.queue.empty() && next->marks.size() < limits::journal_batch_marks &&
              next->bytes < limits::journal_batch_bytes) {
-        next->bytes += bytes_of(on.queue.front());
+        next->bytes += bytes_of(on.queue.front().what);
         next->marks.push_back(std::move(on.queue.front()));
         on.queue.pop_front();
       }
@@ -130,7 +158,7 @@ private:
     x->sent = clock::now();
     sql::mark_batch rows;
     for (const auto& each : x->marks)
-      rows.add(each);
+      rows.add(each.what);
     auto query = rows.take();
     query.work.deadline = x->sent + limits::journal_commit_deadline;
     using result = std::vector<std::pair<tenant_id, int64_t>>;
@@ -145,13 +173,13 @@ private:
              });
   }
 
-  void committed(lane& on, const batch& x,
+  void committed(lane& on, batch& x,
                  const std::vector<std::pair<tenant_id, int64_t>>& logs) {
     probe_.committed(x.marks.size(), std::chrono::duration<double>(clock::now() - x.sent).count());
     on.back_off = limits::journal_retry_first;
     if (probe_.written)
       for (const auto& each : x.marks)
-        probe_.written(each);
+        probe_.written(each.what);
     for (const auto& [tenant, seq] : logs)
       trimmer_->grew(tenant, std::max<size_t>(1, x.marks.size() / logs.size()));
     if (grown_)
@@ -159,17 +187,8 @@ private:
     settle(x);
   }
 
-  /// What PostgreSQL refuses for what it contains would be refused for ever. What it refuses for
-  /// now (deadlock, lock timeout, shutdown, full disk) has these classes.
-  static bool for_good(const sql::failure& why) {
-    if (why.what != sql::failure::kind::rejected)
-      return false;
-    const auto kind = std::string_view{why.sqlstate}.substr(0, 2);
-    return kind != "40" && kind != "53" && kind != "55" && kind != "57" && kind != "58";
-  }
-
   void failed(lane& on, const batch_ptr& x, const sql::failure& why) {
-    if (for_good(why)) {
+    if (sql::refused_for_good(why)) {
       if (x->marks.size() == 1) {
         probe_.dropped(1, "rejected");
         settle(*x);
@@ -185,6 +204,7 @@ private:
       return;
     }
     probe_.retried();
+    tell(*x);
     on.parts.push_front(x);
     on.waiting = true;
     on.retry.expires_after(on.back_off);
@@ -196,10 +216,32 @@ private:
     });
   }
 
-  void settle(const batch& x) {
+  static void tell(batch& x) {
+    for (auto& each : x.marks)
+      if (auto written = std::exchange(each.written, nullptr))
+        written();
+  }
+
+  /// What is sent is told of by its answer.
+  void tell_all() {
+    std::vector<noted> fresh;
+    {
+      std::lock_guard guard{mutex_};
+      fresh.swap(inbox_);
+    }
+    for (auto& x : fresh)
+      lanes_[std::hash<tenant_id>{}(x.what.tenant) % lanes_.size()].queue.push_back(std::move(x));
+    for (auto& lane : lanes_)
+      for (auto& x : lane.queue)
+        if (auto written = std::exchange(x.written, nullptr))
+          written();
+  }
+
+  void settle(batch& x) {
+    tell(x);
     size_t bytes = 0;
     for (const auto& each : x.marks)
-      bytes += bytes_of(each);
+      bytes += bytes_of(each.what);
     std::lock_guard guard{mutex_};
     marks_ -= x.marks.size();
     bytes_ -= bytes;
@@ -217,7 +259,7 @@ private:
 
   std::mutex mutex_;
   std::condition_variable settled_;
-  std::vector<mark> inbox_;
+  std::vector<noted> inbox_;
   size_t marks_ = 0;  // noted and neither committed nor dropped
   size_t bytes_ = 0;
   bool scheduled_ = false;
@@ -231,7 +273,13 @@ journal::journal(boost::asio::io_context& context, sql::pool& control, journal_p
 
 journal::~journal() { impl_->stop(); }
 
-void journal::note(mark x) { impl_->note(std::move(x)); }
+bool journal::admits() { return impl_->admits(); }
+
+void journal::note(mark x) { impl_->note(std::move(x), nullptr); }
+
+void journal::note(mark x, std::function<void()> written) {
+  impl_->note(std::move(x), std::move(written));
+}
 
 void journal::on_grown(grown f) { impl_->on_grown(std::move(f)); }
 

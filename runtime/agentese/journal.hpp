@@ -18,7 +18,7 @@ using mark = sql::agentese_mark;
 using event_type = kgents::agentese_event_type;
 
 /// What the journal counts; owned by whoever exports metrics. Called on the journal's thread, but
-/// `dropped` on the thread of `note`.
+/// `dropped` and `refused` on the thread that noted or asked.
 struct journal_probe {
   std::function<void(size_t marks, double seconds)> committed = [](size_t, double) {};
   std::function<void()> retried = [] {};
@@ -26,16 +26,21 @@ struct journal_probe {
   std::function<void(const mark&)> written;
   /// `why`: `full` (the store is too slow or away) or `rejected` (PostgreSQL refused the mark).
   std::function<void(size_t marks, const char* why)> dropped = [](size_t, const char*) {};
+  /// A billed invocation was refused: the store is too slow or away.
+  std::function<void()> refused = [] {};
 };
 
 /// Writes the marks of all invocations of a node into the tenants' event logs, in groups: what
 /// arrives while a commit is under way rides in the next.
 ///
-/// It never holds up or fails a call. While PostgreSQL is away marks wait here, up to a bound;
-/// beyond it new ones are dropped and counted. A commit that fails is tried again with the same ids
-/// until it succeeds, so no mark is there twice. The logs it writes to are kept at their bounds.
+/// While PostgreSQL is away marks wait here, up to a bound; beyond it new ones are dropped and
+/// counted, but never one that is billed: what is to be billed asks `admits` before it begins, and
+/// is refused when three quarters of the bound are taken. What was let in is always kept, if need be
+/// without its data, so the bound is exceeded by no more than what a node has under way. A commit
+/// that fails is tried again with the same ids until it succeeds, so no mark is there twice. The
+/// logs it writes to are kept at their bounds.
 ///
-/// Lives on the thread of `context`; `note` from any thread.
+/// Lives on the thread of `context`; `note` and `admits` from any thread.
 class journal {
 public:
   /// Tenants whose log has grown, each with its newest seq. On the journal's thread.
@@ -48,7 +53,13 @@ public:
   journal(const journal&) = delete;
   journal& operator=(const journal&) = delete;
 
+  /// Whether something that will be billed may begin; one that may not is counted.
+  [[nodiscard]] bool admits();
+
   void note(mark x);
+  /// `written` is called once, on this thread, when the mark is committed, or when that could not
+  /// be done at once: then it goes on being tried.
+  void note(mark x, std::function<void()> written);
 
   /// Who hears of commits; once, before the first `note`.
   void on_grown(grown f);

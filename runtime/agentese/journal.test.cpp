@@ -24,7 +24,8 @@ const database& shared_database() {
 struct fixture {
   io_thread thread{0, "sql"};
   sql::pool control;
-  std::atomic<size_t> committed{0}, commits{0}, full{0}, rejected{0}, retries{0};
+  std::atomic<size_t> committed{0}, commits{0}, full{0}, rejected{0}, retries{0},
+      refused{0};
   std::atomic<int64_t> newest{0};
   std::optional<journal> subject;
   tenant_id tenant = shared_database().new_tenant();
@@ -38,6 +39,7 @@ struct fixture {
       ++commits;
     };
     probe.retried = [this] { ++retries; };
+    probe.refused = [this] { ++refused; };
     probe.dropped = [this](size_t marks, const char* why) {
       (why == std::string_view{"full"} ? full : rejected) += marks;
     };
@@ -102,6 +104,69 @@ CAF_TEST(while the store is away marks wait up to a bound and nothing else happe
     x.subject->note(some_mark(x.tenant));
   CAF_CHECK_EQUAL(x.full, 10u);
   CAF_CHECK(!x.subject->flush(10ms));
+}
+
+CAF_TEST(what is billed is refused in time and never lost) {
+  fixture x{"host='/nonexistent' user=nobody"};
+  const auto billed = [&] {
+    auto out = some_mark(x.tenant);
+    out.usage = usage_id{uuid::time_ordered()};
+    return out;
+  };
+  size_t begun = 0;
+  while (x.subject->admits()) {
+    x.subject->note(billed());
+    ++begun;
+  }
+  CAF_CHECK_EQUAL(begun, limits::journal_admitted(limits::journal_marks));
+  CAF_CHECK_EQUAL(x.refused, 1u);
+  // What had begun before that is kept, however many there are.
+  for (size_t i = 0; i < limits::journal_marks; ++i)
+    x.subject->note(billed());
+  CAF_CHECK_EQUAL(x.full, 0u);
+  x.subject->note(some_mark(x.tenant));
+  CAF_CHECK_EQUAL(x.full, 1u);
+}
+
+CAF_TEST(what is billed and too large is kept without its data) {
+  fixture x;
+  const auto large = '"' + std::string(60'000, 'x') + '"';
+  for (int i = 0; i < 300; ++i) {
+    auto mark = some_mark(x.tenant, "void.entropy", large);
+    mark.usage = usage_id{uuid::time_ordered()};
+    mark.key = api_key_id{uuid::random()};
+    x.subject->note(std::move(mark));
+  }
+  CAF_CHECK(!x.subject->admits());
+  x.thread.start();
+  CAF_REQUIRE(x.subject->flush(patience));
+  CAF_CHECK(x.subject->admits());
+  CAF_CHECK_EQUAL(x.full, 0u);
+  CAF_CHECK_EQUAL(x.count(x.tenant), "300 300");
+  CAF_CHECK_EQUAL(shared_database().admin("SELECT count(*) FROM kg.usage_events WHERE tenant_id = '" +
+                                          x.tenant.text() + "'"),
+                  "300");
+}
+
+CAF_TEST(who waits for a mark hears of its commit once and of a store that is away at once) {
+  fixture x;
+  std::atomic<int> heard{0};
+  x.subject->note(some_mark(x.tenant), [&] {
+    CAF_CHECK_EQUAL(x.count(x.tenant), "1 1");
+    ++heard;
+  });
+  x.thread.start();
+  CAF_REQUIRE(x.subject->flush(patience));
+  CAF_CHECK_EQUAL(heard, 1);
+
+  fixture away{"host='/nonexistent' user=nobody"};
+  away.thread.start();
+  std::atomic<int> told{0};
+  away.subject->note(some_mark(away.tenant), [&] { ++told; });
+  const auto give_up = std::chrono::steady_clock::now() + patience;
+  while (told == 0 && std::chrono::steady_clock::now() < give_up)
+    std::this_thread::yield();
+  CAF_CHECK_EQUAL(told, 1);
 }
 
 CAF_TEST(large marks are bounded by their bytes) {

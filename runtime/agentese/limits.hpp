@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 inline constexpr size_t journal_marks = 20'000;
 /// … and their bytes, since results may be large.
 inline constexpr size_t journal_bytes = 16 * 1024 * 1024;
+/// What is billed begins only below this part of either: the rest is for what has begun.
+inline constexpr size_t journal_admitted(size_t most) { return most / 4 * 3; }
 /// Under load marks are taken this often: within the 10 ms that a subscriber may wait.
 inline constexpr auto journal_collect_every = std::chrono::milliseconds{2};
 /// Marks in one commit, as for the token log.
