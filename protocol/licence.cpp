@@ -38,7 +38,6 @@ struct mapping {
 constexpr mapping subscriptions[] = {
     {"free", tier::free},   {"starter", tier::free},          {"pro", tier::pro},
     {"team", tier::teams},  {"enterprise", tier::enterprise}, {"custom", tier::enterprise},
-    {"teams", tier::teams},
 };
 
 bool same_folded(std::string_view a, std::string_view b) noexcept {
@@ -52,11 +51,11 @@ bool same_folded(std::string_view a, std::string_view b) noexcept {
 
 const terms& terms_of(tier x) noexcept { return all_terms[static_cast<size_t>(x)]; }
 
-tier of_subscription(std::string_view subscription) noexcept {
+std::optional<tier> of_subscription(std::string_view subscription) noexcept {
   for (const auto& x : subscriptions)
     if (same_folded(x.subscription, subscription))
       return x.licence;
-  return tier::free;
+  return std::nullopt;
 }
 
 std::span<const std::string_view> features_of(tier x) noexcept {

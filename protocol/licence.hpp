@@ -26,9 +26,9 @@ struct terms {
 
 [[nodiscard]] const terms& terms_of(tier x) noexcept;
 
-/// The licence of a subscription: free and starter are FREE, team is TEAMS, enterprise and custom
-/// are ENTERPRISE. Unknown ones are FREE. Any case.
-[[nodiscard]] tier of_subscription(std::string_view subscription) noexcept;
+/// The licence of a subscription's tier: free and starter are FREE, team is TEAMS, enterprise and
+/// custom are ENTERPRISE. Any case; none for what is no tier.
+[[nodiscard]] std::optional<tier> of_subscription(std::string_view subscription) noexcept;
 
 /// All features of the tier, those of lower ones first.
 [[nodiscard]] std::span<const std::string_view> features_of(tier x) noexcept;

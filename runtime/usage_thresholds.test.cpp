@@ -20,10 +20,14 @@ const agentese::test::database& shared_database() {
   return instance;
 }
 
+void change(const std::string& statement) {
+  CAF_CHECK_EQUAL(shared_database().admin(statement + " RETURNING 1"), "1");
+}
+
 void use(tenant_id tenant, uint64_t tokens) {
-  shared_database().admin(
+  change(
       "INSERT INTO kg.usage_events (tenant_id, event_type, source, tokens_in) VALUES ('" +
-      tenant.text() + "', 'llm_call', 'kgent', " + std::to_string(tokens) + ") RETURNING 1");
+      tenant.text() + "', 'llm_call', 'kgent', " + std::to_string(tokens) + ")");
 }
 
 struct fixture {
@@ -36,8 +40,8 @@ struct fixture {
   tenant_id tenant = shared_database().new_tenant();
 
   fixture() {
-    shared_database().admin("UPDATE kg.tenants SET tokens_limit_month = 1000 WHERE id = '" +
-                            tenant.text() + "' RETURNING 1");
+    change("UPDATE kg.tenants SET tokens_limit_month = 1000 WHERE id = '" +
+           tenant.text() + "'");
     thread.start();
   }
   ~fixture() {
@@ -113,15 +117,15 @@ CAF_TEST(what could not be told is told again under the same id) {
 CAF_TEST(unlimited tenants and past months have no thresholds) {
   fixture x;
   const auto other = shared_database().new_tenant();
-  shared_database().admin("UPDATE kg.tenants SET tokens_limit_month = 0 WHERE id = '" +
-                          other.text() + "' RETURNING 1");
+  change("UPDATE kg.tenants SET tokens_limit_month = 0 WHERE id = '" +
+         other.text() + "'");
   use(other, 1'000'000);
-  shared_database().admin("UPDATE kg.tenants SET tokens_used_month = 5000, usage_period = "
-                          "'2020-01' WHERE id = '" +
-                          x.tenant.text() + "' RETURNING 1");
+  change("UPDATE kg.tenants SET tokens_used_month = 5000, usage_period = "
+         "'2020-01' WHERE id = '" +
+         x.tenant.text() + "'");
   const auto last = shared_database().new_tenant();
-  shared_database().admin("UPDATE kg.tenants SET tokens_limit_month = 10 WHERE id = '" +
-                          last.text() + "' RETURNING 1");
+  change("UPDATE kg.tenants SET tokens_limit_month = 10 WHERE id = '" +
+         last.text() + "'");
   use(last, 5);
   x.tenant = last;
   x.look(1);

@@ -1,8 +1,9 @@
 #include "actors/persona/budget.hpp"
 
-#include "actors/persona/text.hpp"
-
 #include <algorithm>
+
+#include "actors/persona/text.hpp"
+#include "protocol/licence.hpp"
 
 namespace kgents::persona {
 
@@ -24,15 +25,16 @@ constexpr std::array<row, all_budgets.size()> table{{
 const row& of(budget_tier x) noexcept { return table[static_cast<size_t>(x)]; }
 
 struct plan_row {
-  std::string_view name;
   size_t allowed;  // the first so many of all_budgets
   budget_tier default_tier;
 };
 
+// In the order of licence::tier.
 constexpr plan_row plans[] = {
-    {"FREE", 2, budget_tier::whisper},
-    {"PRO", 3, budget_tier::dialogue},
-    {"ENTERPRISE", 4, budget_tier::deep},
+    {2, budget_tier::whisper},
+    {3, budget_tier::dialogue},
+    {3, budget_tier::dialogue},
+    {4, budget_tier::deep},
 };
 
 }  // namespace
@@ -68,9 +70,10 @@ budget_tier plan_budgets::usable_default() const noexcept {
 
 plan_budgets budgets_of(std::string_view plan) noexcept {
   const std::span<const budget_tier> all{all_budgets};
-  for (const auto& x : plans)
-    if (same_folded(x.name, plan))
-      return {all.first(x.allowed), x.default_tier};
+  if (const auto licence = licence::of_subscription(plan)) {
+    const auto& x = plans[static_cast<size_t>(*licence)];
+    return {all.first(x.allowed), x.default_tier};
+  }
   return {all.first(1), budget_tier::whisper};
 }
 

@@ -55,6 +55,9 @@ CAF_TEST(each plan allows what the contract says) {
   CAF_CHECK(allowed("FREE") == (std::vector{dormant, whisper}));
   CAF_CHECK(allowed("pro") == (std::vector{dormant, whisper, dialogue}));
   CAF_CHECK(allowed("Enterprise") == (std::vector{dormant, whisper, dialogue, deep}));
+  CAF_CHECK(allowed("starter") == allowed("FREE"));
+  CAF_CHECK(allowed("team") == allowed("PRO"));
+  CAF_CHECK(allowed("custom") == allowed("ENTERPRISE"));
   CAF_CHECK(budgets_of("FREE").default_tier == whisper);
   CAF_CHECK(budgets_of("PRO").default_tier == dialogue);
   CAF_CHECK(budgets_of("ENTERPRISE").default_tier == deep);
@@ -63,9 +66,9 @@ CAF_TEST(each plan allows what the contract says) {
 }
 
 CAF_TEST(an unknown plan says whisper but may only be dormant) {
-  CAF_CHECK(allowed("custom") == (std::vector{dormant}));
-  CAF_CHECK(budgets_of("custom").default_tier == whisper);
-  CAF_CHECK(budgets_of("custom").usable_default() == dormant);
+  CAF_CHECK(allowed("unheard of") == (std::vector{dormant}));
+  CAF_CHECK(budgets_of("unheard of").default_tier == whisper);
+  CAF_CHECK(budgets_of("unheard of").usable_default() == dormant);
   CAF_CHECK(budgets_of("").usable_default() == dormant);
 }
 
