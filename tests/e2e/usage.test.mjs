@@ -187,6 +187,36 @@ test('the events are paged by a cursor that nothing new shifts, filtered, and no
   assert.match(refused.text, /admin/);
 });
 
+test('8.4: half, most and all of the month\'s tokens are told once each', async () => {
+  const who = await newTenant(db, { limits: { tokens_limit_month: 1000 } });
+  const use = (tokens) => db.query(`INSERT INTO kg.usage_events (tenant_id, event_type, source, tokens_in, api_key_id) VALUES ($1, 'llm_call', 'kgent', $2, $3)`, [who.id, tokens, who.keyId]);
+  const told = async () => (await db.query('SELECT percent FROM kg.usage_thresholds WHERE tenant_id = $1 AND told_at IS NOT NULL ORDER BY percent', [who.id])).rows.map((x) => x.percent);
+  await use(499);
+  await use(1);
+  await until(async () => (await told()).length === 1, 'the first threshold');
+  await use(600);
+  await until(async () => (await told()).length === 3, 'the others');
+  assert.deepEqual(await told(), [50, 80, 100]);
+  const shown = await ok(who.key, '/v1/usage');
+  assert.deepEqual(shown.thresholds.map((x) => [x.period, x.percent]), [[month(), 50], [month(), 80], [month(), 100]]);
+  assert.equal(shown.usage_percentage, 100);
+  assert.equal(shown.tokens_remaining, 0);
+});
+
+test('what an invocation cost is written before its answer is given: a kill -9 makes nothing free', async () => {
+  const who = await newTenant(db);
+  const observer = new Observer(server, who.key);
+  const script = provider.script({ deltas: ['Hold ', 'on.'] });
+  const said = await observer.v1('self.soul.dialogue', { message: `What holds a small team of sailors together? ${script.token}` });
+  assert.ok(said.body.tokens_used > 0);
+  await db.end();
+  await server.kill();
+  server = await server.restart();
+  db = await openDatabase(server.stateDir);
+  const billed = await rows(who.id, `event_type = 'agentese_invoke'`);
+  assert.deepEqual(billed.map((x) => x.tokens_in + x.tokens_out), [said.body.tokens_used]);
+});
+
 test('requests are counted across a stop of the server, none twice', async () => {
   const who = await newTenant(db);
   const observer = new Observer(server, who.key);
