@@ -151,6 +151,15 @@ test('the WebSocket lines print the conversation and end', async () => {
   });
 });
 
+test('what is sent twice under one key is done once', async () => {
+  await terminal(async (it) => {
+    await it.type('Open a session');
+    const [first, again] = objectsOf(await it.type('Send it twice, have it done once'));
+    assert.equal(first.title, 'Tuesday');
+    assert.deepEqual(again, first);
+  });
+});
+
 /// The lines that are JSON objects.
 const objectsOf = (shown) => [...shown.matchAll(/^\{.*\}$/gm)].map(([line]) => JSON.parse(line));
 
