@@ -220,6 +220,35 @@ test('a server that starts before its broker publishes what it had to say', asyn
   }
 });
 
+test('kgentsd killed in mid-answer: what the clients heard before and after is in the stream, once', async () => {
+  const nats = await startNats();
+  let server = await start(nats.url);
+  try {
+    const who = await user(server);
+    await becomes(server, 'healthy');
+    const sessions = await Promise.all(Array.from({ length: 4 }, () => who.session()));
+    const posts = await Promise.all(sessions.map((session, i) => who.say(session, aboutWords(80, `crash ${i}`))));
+    const heard = await Promise.all(posts.map((post) => post.take((e) => e.event === 'chunk' && e.data.index === 15)));
+    await server.kill();
+    server = await server.restart();
+    const again = caller(server, who.key);
+    for (const [i, session] of sessions.entries()) {
+      const after = encodeURIComponent(heard[i].at(-1).id);
+      const stream = await until(async () => {
+        const follow = await again.stream(`/v1/kgent/sessions/${session}/stream?after=${after}`);
+        return follow.status === 200 && follow;
+      }, 'the session to be followed again');
+      heard[i].push(...(await stream.turnEvents(posts[i].turn)));
+      stream.close();
+    }
+    await published(server, recovery);
+    for (const [i, session] of sessions.entries()) await checkStored(nats.url, session, [heard[i]], who.tenant);
+  } finally {
+    await server.dispose();
+    await nats.dispose();
+  }
+});
+
 test('three brokers, of which the one that leads the stream is killed', async () => {
   const cluster = await startNatsCluster(3);
   const server = await start(cluster.url, { NATS_REPLICAS: 3 });
