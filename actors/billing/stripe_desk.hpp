@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/billing/delivery_limit.hpp"
 #include "actors/billing/stripe_api.hpp"
 #include "actors/billing/stripe_worker.hpp"
 
@@ -18,6 +19,7 @@ struct stripe_desk {
   sql::pool& ledger;
   stripe_figures figures;
   stripe_api api;
+  delivery_limit deliveries;
   stripe_worker worker;  ///< started where the node has the role `meter` and a secret is set
 };
 

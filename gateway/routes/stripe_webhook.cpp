@@ -124,6 +124,12 @@ void claim(delivery x) {
 
 void receive(const call_ptr& c) {
   const auto& in = c->x->in();
+  const auto wait = c->at.stripe.deliveries.take(in.peer, std::chrono::steady_clock::now());
+  if (wait > 0) {
+    c->at.metrics.rate_limited("l5", "anonymous").Increment();
+    return c->refuse(refusal{429, "Rate limit exceeded. 100 deliveries per minute allowed.", wait,
+                             "rate_limited"});
+  }
   if (c->at.config.stripe.webhook_secret.empty())
     return c->refuse(500, "Webhook secret not configured");
   if (!in.has_header("stripe-signature"))

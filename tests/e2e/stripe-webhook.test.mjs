@@ -338,6 +338,16 @@ test('a body of more than 1 MiB is too large', async () => {
   assert.equal((await post(long, { 'Stripe-Signature': sign(long) })).status, 413);
 });
 
+test('one address may deliver a hundred times a minute, whatever it delivers', async () => {
+  const source = newSource();
+  const answers = await Promise.all(Array.from({ length: 300 }, () => post('{}', { 'Stripe-Signature': 't=1,v1=0' }, { source })));
+  assert.ok(answers.filter((x) => x.status === 400).length >= 100);
+  const refused = answers.filter((x) => x.status === 429);
+  assert.ok(refused.length > 0);
+  assert.ok(Number(refused[0].headers['retry-after']) >= 1);
+  assert.equal((await deliver(stripeEvent('charge.succeeded', { id: 'ch_1' }))).status, 200, 'others are not held up');
+});
+
 test('health and metrics say what has become of events', async () => {
   const { status, body } = await call(server, 'GET', '/webhooks/stripe/health');
   assert.equal(status, 200);
