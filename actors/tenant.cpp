@@ -21,6 +21,8 @@ constexpr auto check_every = std::chrono::minutes{10};
 
 auto wall() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
+runtime::traffic_gate::moment moment() { return {std::chrono::steady_clock::now(), wall()}; }
+
 runtime::key_limits limits_of(const sql::resolved_key& x) {
   return {x.requests_per_minute, x.burst, x.requests_per_hour, x.operations_per_day,
           x.tokens_limit_month};
@@ -61,8 +63,10 @@ caf::behavior tenant::make_behavior() {
       },
       [this](idle_check) {
         // A gate that only we hold is nobody's: a key that comes back is counted from PostgreSQL
-        // again.
-        std::erase_if(keys_, [](const auto& x) { return x.second.use_count() == 1; });
+        // again. But nobody else counts its requests of this hour.
+        std::erase_if(keys_, [at = moment()](const auto& x) {
+          return x.second.use_count() == 1 && x.second->traffic().forgettable(at);
+        });
         if (keys_.empty() && filling_.empty() && services_->retire(id_, address()))
           quit();
         else
@@ -91,7 +95,9 @@ void tenant::fill(const sql::resolved_key& key, const sql::tenant_row& row) {
                           std::make_shared<runtime::key_gate>(
                               limits_of(key),
                               runtime::key_gate::usage{used->operations_today, used->tokens_today},
-                              std::move(month), wall()));
+                              std::move(month),
+                              services_->gates->traffic(key.key, limits_of(key).traffic()),
+                              wall()));
         filled(key.key, {});
       });
 }

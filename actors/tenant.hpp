@@ -43,7 +43,7 @@ struct tenant_services {
   std::function<bool(const entity_id&, const caf::actor_addr&)> retire;
 };
 
-/// One tenant: the authority for its keys' limits. Gates are filled from PostgreSQL when a key is
+/// One tenant on one node: makes the gates of its keys and keeps them right. Gates are filled from PostgreSQL when a key is
 /// first seen and kept while the tenant is in memory, so that a cached key that is looked up again
 /// goes on counting where it was.
 class tenant : public caf::event_based_actor {

@@ -18,6 +18,12 @@ namespace {
 
 auto wall() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
+/// One more, which makes so many of them today.
+void take_operation(runtime::key_gate& x, uint64_t today) {
+  CAF_CHECK(x.operation(wall(), [] { return [](runtime::verdict) {}; }).ask);
+  CAF_CHECK(!x.granted(x.question(), 1, today, wall()));
+}
+
 struct fixture : test_coordinator_fixture<> {
   const entity_id id = tenant_entity(tenant_id{uuid::random()});
   std::shared_ptr<script> db = std::make_shared<script>();
@@ -117,7 +123,7 @@ CAF_TEST(the gate of a key starts from what PostgreSQL has counted) {
 CAF_TEST(a key that comes again goes on counting where it was with its new limits) {
   auto x = key();
   const auto first = open(x);
-  static_cast<void>(first.key->operation(wall()));
+  take_operation(*first.key, 3);
   x.operations_per_day = 7;
   x.tier = "enterprise";
   const auto second = open(x);
@@ -188,10 +194,27 @@ CAF_TEST(a tenant stays while somebody holds one of its keys) {
 
 CAF_TEST(a gate that nobody holds is counted from PostgreSQL again) {
   const auto x = key();
-  static_cast<void>(open(x).key->operation(wall()));
+  take_operation(*open(x).key, 3);
   may_retire = false;
   idle();
   CAF_CHECK_EQUAL(open(x).key->look(wall()).used.operations_today, 2u);
+}
+
+CAF_TEST(a tenant keeps the count of a full bucket though nobody holds the key) {
+  auto x = key();
+  x.requests_per_minute = 1;
+  x.burst = 1000;
+  const auto spend = [&] {
+    const auto lease = open(x);
+    for (int i = 0; i < 900; ++i)
+      static_cast<void>(
+          lease.key->traffic().take({std::chrono::steady_clock::now(), wall()}));
+  };
+  spend();
+  all.clear();
+  idle();
+  CAF_CHECK(alive());
+  CAF_CHECK(open(x).key->look(wall()).left_this_minute < 200);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

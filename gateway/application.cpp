@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/json/serialize.hpp>
 #include <charconv>
 
@@ -14,6 +15,9 @@ namespace kgents::gateway {
 namespace json = boost::json;
 
 namespace {
+
+/// Well below the second after which clients are told to come back.
+constexpr auto refusal_pause = std::chrono::milliseconds{250};
 
 /// What stood for a `{…}`, decoded; the segments of a `{…*}` are joined by dots. A malformed escape
 /// stays as it is: it is refused by who reads it.
@@ -75,8 +79,6 @@ std::array<unsigned char, 32> digest_of(std::string_view text) {
   EVP_Digest(text.data(), text.size(), out.data(), nullptr, EVP_sha256(), nullptr);
   return out;
 }
-
-auto wall() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
 }  // namespace
 
@@ -191,10 +193,7 @@ void application::head(std::shared_ptr<http::exchange> x) {
 void application::authenticate(const call_ptr& c) {
   auto shown = credentials(c->x->in(), *c->to);
   if (!shown.any) {
-    c->reply(
-        401,
-        R"({"detail":"API key required. Provide via X-API-Key header or api_key query param."})",
-        "application/json", "WWW-Authenticate: Bearer\r\n");
+    refuse_anonymous(c, "API key required. Provide via X-API-Key header or api_key query param.");
     return;
   }
   if (auto known = at_.auth.cached(shown.key)) {
@@ -208,7 +207,7 @@ void application::authenticate(const call_ptr& c) {
 void application::identified(const call_ptr& c, authenticator::result who) {
   if (auto* no = std::get_if<refusal>(&who)) {
     if (no->status == 401)
-      c->reply_json(401, json::object{{"detail", no->detail}}, "WWW-Authenticate: Bearer\r\n");
+      refuse_anonymous(c, no->detail);
     else
       c->refuse(*no);
     return;
@@ -220,6 +219,16 @@ void application::identified(const call_ptr& c, authenticator::result who) {
 size_t application::most_body_bytes(const route& to) const {
   const auto all = at_.config.max_body_bytes;
   return to.most_body_bytes == 0 ? all : std::min(all, to.most_body_bytes);
+}
+
+/// Whoever has no good key hears so at most 60 times a minute from one address. That stops nobody
+/// behind the same address who has one.
+void application::refuse_anonymous(const call_ptr& c, std::string_view why) {
+  if (const auto wait = at_.limits.anonymous(c->x->in().peer); wait > 0)
+    c->refuse(refusal{429, "Rate limit exceeded. 60 requests per minute allowed without an API key.",
+                      wait, "rate_limited"});
+  else
+    c->reply_json(401, json::object{{"detail", why}}, "WWW-Authenticate: Bearer\r\n");
 }
 
 void application::go_on(const call_ptr& c) {
@@ -246,59 +255,75 @@ void application::checked(const call_ptr& c) {
     c->refuse_unprocessable(std::move(wrong));
     return;
   }
-  if (c->who != nullptr) {
-    if (limited(c))
-      return;
-    if (!has_scope(c->who->key.scopes, to.needs)) {
-      c->refuse(403, to.refusal_text);
-      return;
-    }
-    const auto& status = c->who->key.status;
-    if (status != "active" && status != "trialing" && status != "past_due") {
-      c->refuse(403, "Tenant subscription is not active");
-      return;
-    }
-    const auto claimed = in.header("x-tenant-id");
-    if (!claimed.empty() && uuid::parse(claimed) != c->tenant().value) {
-      c->refuse(403, "X-Tenant-ID is not the tenant of this credential");
-      return;
-    }
-  }
-  if (to.once && c->who != nullptr && in.has_header("idempotency-key"))
-    handle_once(c);
-  else
+  if (c->who == nullptr)
     to.handle(c);
+  else if (const auto x = at_.limits.traffic(c->x->thread(), c->who,
+                                             [this, c](auto later) { arrived(c, later); }))
+    arrived(c, *x);
 }
 
-/// The traffic bucket, then the operations of the day.
-bool application::limited(const call_ptr& c) {
-  const auto& key = c->who->key;
-  auto& gate = *c->who->lease.key;
-  const auto refuse = [&](std::string_view layer, std::string detail, uint32_t retry_after,
-                          std::string_view code) {
-    at_.metrics.rate_limited(layer, key.tier).Increment();
-    json::object body{{"detail", std::move(detail)},
-                      {"code", code},
-                      {"tier", key.tier},
-                      {"retry_after", retry_after},
-                      {"upgrade_url", "/billing/upgrade?tier=" + key.tier}};
-    c->reply_json(429, body, "Retry-After: " + std::to_string(retry_after) + "\r\n");
-    return true;
-  };
-  if (const auto x = gate.request(std::chrono::steady_clock::now(), wall()); !x.allowed) {
-    const auto text =
-        x.hourly ? std::to_string(key.requests_per_hour) + " requests per hour allowed."
-                 : std::to_string(key.requests_per_minute) + " requests per minute allowed.";
-    return refuse("l1", "Rate limit exceeded. " + text, std::max(1u, x.retry_after_seconds),
-                  "rate_limited");
+/// The traffic of its key has been counted: its tenant's share of the node is next, or the
+/// operations of the day.
+void application::arrived(const call_ptr& c, const runtime::verdict& x) {
+  const auto& tier = c->who->key.tier;
+  if (!x.allowed) {
+    at_.metrics.rate_limited("l1", tier).Increment();
+    c->refuse(refused_traffic(*c->who, x));
+    return;
   }
-  if (c->to->metered)
-    if (const auto x = gate.operation(wall()); !x.allowed)
-      return refuse("l2",
-                    "Rate limit exceeded. " + std::to_string(key.operations_per_day) +
-                        " requests per day allowed.",
-                    x.retry_after_seconds, "daily_limit");
-  return false;
+  if (!c->to->metered) {
+    c->place = at_.limits.enter(*c->who);
+    if (c->place) {
+      admitted(c);
+    } else {
+      at_.metrics.rate_limited("share", tier).Increment();
+      refuse_later(c);
+    }
+    return;
+  }
+  // Metered ones wait for models, which says nothing of this node; turn permits bound them.
+  if (const auto now = at_.limits.operation(c->x->thread(), c->who,
+                                                 [this, c](auto later) { counted(c, later); }))
+    counted(c, *now);
+}
+
+/// Clients that ask again as soon as they are refused would keep a saturated node busy with
+/// refusals alone. So theirs take a moment, which holds up nobody else: a connection has one request
+/// under way.
+void application::refuse_later(const call_ptr& c) {
+  auto pause = std::make_shared<boost::asio::steady_timer>(c->x->thread().context(), refusal_pause);
+  pause->async_wait([pause, c](boost::system::error_code) { c->refuse(refused_share()); });
+}
+
+void application::counted(const call_ptr& c, const runtime::verdict& x) {
+  if (x.allowed) {
+    admitted(c);
+    return;
+  }
+  if (!x.unavailable)
+    at_.metrics.rate_limited("l2", c->who->key.tier).Increment();
+  c->refuse(refused_operation(*c->who, x));
+}
+
+void application::admitted(const call_ptr& c) {
+  const auto& key = c->who->key;
+  if (!has_scope(key.scopes, c->to->needs)) {
+    c->refuse(403, c->to->refusal_text);
+    return;
+  }
+  if (key.status != "active" && key.status != "trialing" && key.status != "past_due") {
+    c->refuse(403, "Tenant subscription is not active");
+    return;
+  }
+  const auto claimed = c->x->in().header("x-tenant-id");
+  if (!claimed.empty() && uuid::parse(claimed) != c->tenant().value) {
+    c->refuse(403, "X-Tenant-ID is not the tenant of this credential");
+    return;
+  }
+  if (c->to->once && c->x->in().has_header("idempotency-key"))
+    handle_once(c);
+  else
+    c->to->handle(c);
 }
 
 http::response application::refuse(unsigned status, std::string_view why) {
@@ -316,6 +341,7 @@ void application::answered(const http::exchange& x, unsigned status) {
   const auto c = std::static_pointer_cast<call>(x.context);
   if (c == nullptr)
     return;
+  c->place.release();
   const auto took = std::chrono::steady_clock::now() - c->began;
   c->probe->answered(status);
   c->probe->took(took);

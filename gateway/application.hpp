@@ -38,8 +38,12 @@ private:
   void identified(const call_ptr& c, authenticator::result who);
   [[nodiscard]] size_t most_body_bytes(const route& to) const;
   void go_on(const call_ptr& c);
+  void refuse_anonymous(const call_ptr& c, std::string_view why);
   void checked(const call_ptr& c);
-  bool limited(const call_ptr& c);
+  void arrived(const call_ptr& c, const runtime::verdict& x);
+  void refuse_later(const call_ptr& c);
+  void counted(const call_ptr& c, const runtime::verdict& x);
+  void admitted(const call_ptr& c);
 
   node& at_;
   std::vector<served> routes_;  // as the router numbers them

@@ -90,6 +90,7 @@ void authenticator::resolve(runtime::io_thread& thread, std::string key,
             auto who = std::make_shared<credential>();
             who->key = *key;
             who->lease = std::move(lease.value);
+            who->home = shard_of(traffic_entity(key->tenant));
             who->fresh_until = clock::now() + limits::key_cache_ttl;
             if (key->expires_at) {
               const auto left = *key->expires_at - std::chrono::system_clock::now();

@@ -12,6 +12,7 @@
 
 #include "actors/tenant.hpp"
 #include "protocol/messages.hpp"
+#include "protocol/traffic.hpp"
 #include "runtime/port.hpp"
 #include "runtime/settings.hpp"
 #include "sql/keys.hpp"
@@ -22,6 +23,7 @@ namespace kgents::gateway {
 struct credential {
   sql::resolved_key key;
   actors::key_lease lease;
+  shard_id home;  ///< of the tenant's traffic
   std::chrono::steady_clock::time_point fresh_until{};
 };
 using credential_ptr = std::shared_ptr<const credential>;

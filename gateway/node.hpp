@@ -10,6 +10,7 @@
 #include "actors/llm/provider_chain.hpp"
 #include "actors/logos/capability.hpp"
 #include "actors/logos/logos.hpp"
+#include "gateway/admission.hpp"
 #include "gateway/auth.hpp"
 #include "gateway/saas_health.hpp"
 #include "gateway/stream/live_keys.hpp"
@@ -73,6 +74,7 @@ struct node {
   runtime::ports& ports;
   sql::pool& pool;
   authenticator& auth;
+  admission& limits;
   readiness& ready;
   live_keys& streams;
   const cluster_control& cluster;

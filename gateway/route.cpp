@@ -100,6 +100,13 @@ void call::refuse(const refusal& why) {
     out["retry_after"] = why.retry_after_seconds;
     append_number(lines, "Retry-After", why.retry_after_seconds);
   }
+  if (const auto resource = resource_of(why.code); why.status == 429 && !resource.empty()) {
+    out["resource"] = resource;
+    if (who != nullptr) {
+      out["tier"] = who->key.tier;
+      out["upgrade_url"] = "/billing/upgrade?tier=" + who->key.tier;
+    }
+  }
   reply_json(why.status, out, lines);
 }
 

@@ -67,6 +67,7 @@ struct call : std::enable_shared_from_this<call> {
   boost::json::object query;
   std::string request_id;
   std::unique_ptr<once> kept;  ///< of the first request with an `Idempotency-Key`
+  runtime::fair_share::place place;  ///< among the requests under way, until it is answered
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
 
   call(node& n, std::shared_ptr<http::exchange> e) : at{n}, x{std::move(e)} {}

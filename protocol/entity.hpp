@@ -9,12 +9,23 @@
 
 namespace kgents {
 
-/// `world` to `time` are a tenant's AGENTESE contexts, one entity each.
-enum class entity_kind : uint8_t { tenant, session, soul, world, self, concept_, void_, time };
+/// `world` to `time` are a tenant's AGENTESE contexts, one entity each; `traffic` counts its requests
+/// for all gateways.
+enum class entity_kind : uint8_t {
+  tenant,
+  session,
+  soul,
+  world,
+  self,
+  concept_,
+  void_,
+  time,
+  traffic,
+};
 
 [[nodiscard]] constexpr std::string_view to_string(entity_kind x) noexcept {
-  constexpr std::string_view names[] = {"tenant", "session", "soul", "world",
-                                        "self",   "concept", "void", "time"};
+  constexpr std::string_view names[] = {"tenant",  "session", "soul", "world",  "self",
+                                        "concept", "void",    "time", "traffic"};
   return names[static_cast<size_t>(x)];
 }
 

@@ -1,7 +1,6 @@
 #include "runtime/gates.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace kgents::runtime {
 
@@ -40,19 +39,35 @@ std::shared_ptr<tenant_gate> tenant_gates::of(tenant_id tenant) {
   return gate;
 }
 
+template <class T>
+std::weak_ptr<T>& tenant_gates::weak_map<T>::of(api_key_id key) {
+  if (all.size() >= sweep_at) {
+    std::erase_if(all, [](const auto& x) { return x.second.expired(); });
+    sweep_at = std::max<size_t>(1024, 2 * all.size());
+  }
+  return all[key];
+}
+
 void tenant_gates::add(api_key_id key, const std::shared_ptr<key_gate>& gate) {
   std::lock_guard guard{mutex_};
-  if (keys_.size() >= sweep_keys_at_) {
-    std::erase_if(keys_, [](const auto& x) { return x.second.expired(); });
-    sweep_keys_at_ = std::max<size_t>(1024, 2 * keys_.size());
-  }
-  keys_[key] = gate;
+  keys_.of(key) = gate;
 }
 
 std::shared_ptr<key_gate> tenant_gates::find(api_key_id key) {
   std::lock_guard guard{mutex_};
-  const auto at = keys_.find(key);
-  return at == keys_.end() ? nullptr : at->second.lock();
+  const auto at = keys_.all.find(key);
+  return at == keys_.all.end() ? nullptr : at->second.lock();
+}
+
+std::shared_ptr<traffic_gate> tenant_gates::traffic(api_key_id key, traffic_limits limits) {
+  std::lock_guard guard{mutex_};
+  auto& known = traffic_.of(key);
+  auto out = known.lock();
+  if (out == nullptr)
+    known = out = std::make_shared<traffic_gate>(limits);
+  else
+    out->set_limits(limits);
+  return out;
 }
 
 namespace {
@@ -83,22 +98,19 @@ uint64_t month_tokens::count(std::chrono::sys_seconds now) const noexcept {
 }
 
 key_gate::key_gate(key_limits limits, usage so_far, std::shared_ptr<month_tokens> month,
-                   seconds now)
+                   std::shared_ptr<traffic_gate> traffic, seconds now)
     : limits_{limits},
       used_{so_far},
       month_{std::move(month)},
-      day_{std::chrono::floor<std::chrono::days>(now)},
-      bucket_{most_in_bucket()} {}
+      traffic_{std::move(traffic)},
+      day_{std::chrono::floor<std::chrono::days>(now)} {}
 
 void key_gate::set_limits(key_limits limits) {
   std::lock_guard guard{mutex_};
-  const bool was_unlimited = limits_.requests_per_minute == 0;
+  if (limits.operations_per_day != limits_.operations_per_day)
+    used_up_ = false;
   limits_ = limits;
-  bucket_ = was_unlimited ? most_in_bucket() : std::min(bucket_, most_in_bucket());
-}
-
-double key_gate::most_in_bucket() const noexcept {
-  return static_cast<double>(std::max(1u, limits_.burst));
+  traffic_->set_limits(limits.traffic());
 }
 
 void key_gate::roll(seconds wall) {
@@ -107,42 +119,74 @@ void key_gate::roll(seconds wall) {
     return;
   day_ = day;
   used_ = {};
+  block_ = 0;
+  used_up_ = false;
 }
 
-key_gate::verdict key_gate::request(std::chrono::steady_clock::time_point now, seconds wall) {
-  std::lock_guard guard{mutex_};
-  if (limits_.requests_per_minute > 0) {
-    const double per_second = limits_.requests_per_minute / 60.0;
-    if (filled_ != std::chrono::steady_clock::time_point{})
-      bucket_ += per_second * std::chrono::duration<double>(now - filled_).count();
-    filled_ = now;
-    bucket_ = std::min(bucket_, most_in_bucket());
-    if (bucket_ < 1)
-      return {false, false, static_cast<uint32_t>(std::ceil((1 - bucket_) / per_second))};
-  }
-  if (limits_.requests_per_hour > 0) {
-    const auto hour = std::chrono::floor<std::chrono::hours>(wall).time_since_epoch().count();
-    if (hour != hour_) {
-      hour_ = hour;
-      this_hour_ = 0;
-    }
-    if (this_hour_ >= limits_.requests_per_hour)
-      return {false, true, static_cast<uint32_t>(3600 - wall.time_since_epoch().count() % 3600)};
-    ++this_hour_;
-  }
-  // Without a limit nothing is taken: there would be a debt when one is set.
-  if (limits_.requests_per_minute > 0)
-    bucket_ -= 1;
-  return {};
-}
-
-key_gate::verdict key_gate::operation(seconds wall) {
-  std::lock_guard guard{mutex_};
+/// None: PostgreSQL has to be asked.
+std::optional<verdict> key_gate::operation_from_block(seconds wall) {
   roll(wall);
-  ++used_.operations_today;
-  if (limits_.operations_per_day == 0 || used_.operations_today <= limits_.operations_per_day)
-    return {};
-  return {false, false, until_midnight(wall)};
+  if (limits_.operations_per_day == 0) {
+    ++used_.operations_today;
+    return verdict{};
+  }
+  if (block_ > 0) {
+    --block_;
+    ++used_.operations_today;
+    return verdict{};
+  }
+  if (used_up_) {
+    ++used_.operations_today;
+    return verdict{.allowed = false, .retry_after_seconds = until_midnight(wall)};
+  }
+  if (waiting_.size() >= most_waiting)
+    return verdict{.allowed = false, .unavailable = true, .retry_after_seconds = 1};
+  return std::nullopt;
+}
+
+key_gate::operations_wanted key_gate::question() {
+  std::lock_guard guard{mutex_};
+  const auto block = std::max(1u, limits_.operations_per_day / 10'000);
+  return {std::max(block, static_cast<uint32_t>(waiting_.size())), limits_.operations_per_day};
+}
+
+bool key_gate::granted(operations_wanted asked, uint32_t count, uint64_t today, seconds wall) {
+  std::vector<std::pair<verdict_handler, verdict>> decided;
+  bool again = false;
+  {
+    std::lock_guard guard{mutex_};
+    roll(wall);
+    const auto pass = std::min<size_t>(count, waiting_.size());
+    for (size_t i = 0; i < pass; ++i)
+      decided.emplace_back(std::move(waiting_[i]), verdict{});
+    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(pass));
+    block_ = count - static_cast<uint32_t>(pass);
+    used_.operations_today = today - std::min<uint64_t>(today, block_);
+    if (count < asked.count && asked.limit == limits_.operations_per_day) {
+      used_up_ = true;
+      // PostgreSQL has counted one of them if none was granted.
+      used_.operations_today += waiting_.size() - (count == 0 && !waiting_.empty() ? 1 : 0);
+      for (auto& who : waiting_)
+        decided.emplace_back(std::move(who), verdict{.allowed = false,
+                                                     .retry_after_seconds = until_midnight(wall)});
+      waiting_.clear();
+    }
+    again = asking_ = !waiting_.empty();
+  }
+  for (auto& [who, what] : decided)
+    who(what);
+  return again;
+}
+
+void key_gate::unreachable() {
+  std::vector<verdict_handler> refused;
+  {
+    std::lock_guard guard{mutex_};
+    refused.swap(waiting_);
+    asking_ = false;
+  }
+  for (auto& who : refused)
+    who({.allowed = false, .unavailable = true, .retry_after_seconds = 1});
 }
 
 bool key_gate::fits(uint64_t estimate, seconds wall) const {
@@ -161,7 +205,7 @@ void key_gate::add_tokens(uint64_t tokens, seconds wall) {
 key_gate::state key_gate::look(seconds wall) {
   std::lock_guard guard{mutex_};
   roll(wall);
-  return {used_, month_->count(wall), limits_, static_cast<uint32_t>(std::max(0.0, bucket_))};
+  return {used_, month_->count(wall), limits_, traffic_->left()};
 }
 
 uint32_t until_midnight(std::chrono::sys_seconds now) noexcept {

@@ -2,6 +2,7 @@
 
 #include "runtime/gates.hpp"
 
+#include <algorithm>
 #include <caf/test/dsl.hpp>
 
 using namespace std::chrono_literals;
@@ -15,17 +16,32 @@ using std::chrono::sys_days;
 constexpr auto noon = std::chrono::sys_seconds{sys_days{2024y / 1 / 31}} + 12h;
 
 struct fixture {
-  std::chrono::steady_clock::time_point now{1h};  // moved by the test
-  std::chrono::sys_seconds wall = noon;
+  std::chrono::sys_seconds wall = noon;  // moved by the test
+  uint64_t counter = 0;                  // PostgreSQL's
+  int asked = 0;
 
   static key_gate gate(key_limits limits, key_gate::usage so_far = {}) {
-    return {limits, so_far, std::make_shared<month_tokens>(), noon};
+    return {limits, so_far, std::make_shared<month_tokens>(),
+            std::make_shared<traffic_gate>(limits.traffic()), noon};
   }
 
-  int allowed(key_gate& x, int times) {
+  /// So many operations, one after the other; kg.take_operations in small. How many passed.
+  int operations(key_gate& x, int times) {
     int count = 0;
-    for (int i = 0; i < times; ++i)
-      count += x.request(now, wall).allowed ? 1 : 0;
+    for (int i = 0; i < times; ++i) {
+      const auto decided = [&](verdict v) { count += v.allowed ? 1 : 0; };
+      const auto taken = x.operation(wall, [&] { return decided; });
+      if (taken.at_once)
+        decided(*taken.at_once);
+      for (bool again = taken.ask; again;) {
+        ++asked;
+        const auto wanted = x.question();
+        const auto left = wanted.limit > counter ? wanted.limit - counter : 0;
+        const auto granted = static_cast<uint32_t>(std::min<uint64_t>(wanted.count, left));
+        counter += std::max(1u, granted);
+        again = x.granted(wanted, granted, counter, wall);
+      }
+    }
     return count;
   }
 };
@@ -100,71 +116,99 @@ CAF_TEST(the gate of a key is found while somebody holds it) {
   const api_key_id key{uuid::random()};
   CAF_CHECK(all.find(key) == nullptr);
   auto gate = std::make_shared<key_gate>(key_limits{}, key_gate::usage{},
-                                         std::make_shared<month_tokens>(), wall);
+                                         std::make_shared<month_tokens>(),
+                                         std::make_shared<traffic_gate>(traffic_limits{}), wall);
   all.add(key, gate);
   CAF_CHECK(all.find(key) == gate);
   gate.reset();
   CAF_CHECK(all.find(key) == nullptr);
 }
 
-CAF_TEST(a burst passes and then the pace of the minute holds) {
-  auto x = gate({.requests_per_minute = 60, .burst = 5});
-  CAF_CHECK_EQUAL(allowed(x, 10), 5);
-  const auto no = x.request(now, wall);
-  CAF_CHECK(!no.allowed);
-  CAF_CHECK(!no.hourly);
-  CAF_CHECK_EQUAL(no.retry_after_seconds, 1u);
-  now += 2s;
-  CAF_CHECK_EQUAL(allowed(x, 10), 2);
-  now += 1h;
-  CAF_CHECK_EQUAL(allowed(x, 10), 5);
+CAF_TEST(a key has one count of its traffic while somebody holds it) {
+  tenant_gates all;
+  const api_key_id key{uuid::random()};
+  auto first = all.traffic(key, {.requests_per_minute = 60, .burst = 1});
+  const auto second = all.traffic(key, {.requests_per_minute = 60, .burst = 1});
+  CAF_CHECK(first == second);
+  CAF_CHECK(all.traffic(api_key_id{uuid::random()}, {}) != first);
 }
 
-CAF_TEST(a refused request is told how long a slow bucket takes) {
-  auto x = gate({.requests_per_minute = 6, .burst = 1});
-  CAF_CHECK_EQUAL(allowed(x, 1), 1);
-  CAF_CHECK_EQUAL(x.request(now, wall).retry_after_seconds, 10u);
-  now += 9s;
-  CAF_CHECK_EQUAL(x.request(now, wall).retry_after_seconds, 1u);
-  now += 1s;
-  CAF_CHECK(x.request(now, wall).allowed);
+CAF_TEST(operations are asked for one by one and are exact) {
+  auto x = gate({.operations_per_day = 3}, {1, 0});
+  counter = 1;
+  CAF_CHECK_EQUAL(operations(x, 5), 2);
+  CAF_CHECK_EQUAL(asked, 3);  // the last two refusals: one is PostgreSQL's, one is remembered
+  CAF_CHECK_EQUAL(x.look(wall).used.operations_today, 6u);
+  CAF_CHECK_EQUAL(counter, 4u);
 }
 
-CAF_TEST(a key without a burst has one of one request) {
-  auto x = gate({.requests_per_minute = 60});
-  CAF_CHECK_EQUAL(allowed(x, 3), 1);
-}
-
-CAF_TEST(the limit of the hour holds until the hour is over) {
-  auto x = gate({.requests_per_hour = 3});
-  CAF_CHECK_EQUAL(allowed(x, 5), 3);
-  wall += 59min;
-  const auto no = x.request(now, wall);
-  CAF_CHECK(!no.allowed);
-  CAF_CHECK(no.hourly);
-  CAF_CHECK_EQUAL(no.retry_after_seconds, 60u);
-  wall += 1min;
-  CAF_CHECK_EQUAL(allowed(x, 5), 3);
-}
-
-CAF_TEST(a key without limits owes nothing when it gets one) {
-  auto x = gate({});
-  CAF_CHECK_EQUAL(allowed(x, 10'000), 10'000);
-  x.set_limits({.requests_per_minute = 60, .burst = 5});
-  CAF_CHECK_EQUAL(allowed(x, 10), 5);
-  CAF_CHECK_EQUAL(x.look(wall).left_this_minute, 0u);
-}
-
-CAF_TEST(operations are counted when they are refused and start again at midnight) {
-  auto x = gate({.operations_per_day = 3}, {2, 0});
-  CAF_CHECK(x.operation(wall).allowed);
-  const auto no = x.operation(wall);
-  CAF_CHECK(!no.allowed);
-  CAF_CHECK_EQUAL(no.retry_after_seconds, 12u * 3600u);
-  CAF_CHECK_EQUAL(x.look(wall).used.operations_today, 4u);
+CAF_TEST(a refused operation is told to wait until midnight and a new day starts again) {
+  auto x = gate({.operations_per_day = 1});
+  CAF_CHECK_EQUAL(operations(x, 2), 1);
+  const auto no = x.operation(wall, [] { return [](verdict) {}; });
+  CAF_REQUIRE(no.at_once.has_value());
+  CAF_CHECK(!no.at_once->allowed);
+  CAF_CHECK_EQUAL(no.at_once->retry_after_seconds, 12u * 3600u);
   wall += 12h;
-  CAF_CHECK(x.operation(wall).allowed);
-  CAF_CHECK_EQUAL(x.look(wall).used.operations_today, 1u);
+  counter = 0;  // PostgreSQL has another row for another day
+  CAF_CHECK_EQUAL(operations(x, 2), 1);
+  CAF_CHECK_EQUAL(x.look(wall).used.operations_today, 2u);
+}
+
+CAF_TEST(a refusal is remembered until the limit changes) {
+  auto x = gate({.operations_per_day = 2});
+  CAF_CHECK_EQUAL(operations(x, 4), 2);
+  x.set_limits({.operations_per_day = 2});
+  asked = 0;
+  CAF_CHECK_EQUAL(operations(x, 4), 0);
+  CAF_CHECK_EQUAL(asked, 0);
+  counter = 2;
+  x.set_limits({.operations_per_day = 5});
+  CAF_CHECK_EQUAL(operations(x, 4), 3);
+}
+
+CAF_TEST(a large limit is taken in blocks and a key without one asks nobody) {
+  auto x = gate({.operations_per_day = 50'000});
+  CAF_CHECK_EQUAL(operations(x, 10), 10);
+  CAF_CHECK_EQUAL(asked, 2);
+  CAF_CHECK_EQUAL(x.look(wall).used.operations_today, 10u);
+  auto free = gate({});
+  CAF_CHECK_EQUAL(operations(free, 10), 10);
+  CAF_CHECK_EQUAL(asked, 2);
+  CAF_CHECK_EQUAL(free.look(wall).used.operations_today, 10u);
+}
+
+CAF_TEST(the rest of a block is used before the day is over) {
+  auto x = gate({.operations_per_day = 50'000});
+  counter = 49'997;
+  CAF_CHECK_EQUAL(operations(x, 10), 3);
+}
+
+CAF_TEST(all operations that wait are one question) {
+  auto x = gate({.operations_per_day = 3});
+  int yes = 0;
+  int no = 0;
+  int asks = 0;
+  for (int i = 0; i < 5; ++i)
+    asks += x.operation(wall, [&] { return [&](verdict v) { ++(v.allowed ? yes : no); }; }).ask;
+  CAF_CHECK_EQUAL(asks, 1);
+  const auto wanted = x.question();
+  CAF_CHECK_EQUAL(wanted.count, 5u);
+  CAF_CHECK_EQUAL(wanted.limit, 3u);
+  CAF_CHECK(!x.granted(wanted, 3, 3, wall));
+  CAF_CHECK_EQUAL(yes, 3);
+  CAF_CHECK_EQUAL(no, 2);
+  CAF_CHECK_EQUAL(x.look(wall).used.operations_today, 5u);
+}
+
+CAF_TEST(operations that nobody can count are refused as unavailable and asked for again) {
+  auto x = gate({.operations_per_day = 3});
+  std::optional<verdict> said;
+  CAF_CHECK(x.operation(wall, [&] { return [&](verdict v) { said = v; }; }).ask);
+  x.unreachable();
+  CAF_REQUIRE(said.has_value());
+  CAF_CHECK(said->unavailable);
+  CAF_CHECK_EQUAL(operations(x, 1), 1);
 }
 
 CAF_TEST(tokens fit up to the limit of the month and not beyond) {

@@ -141,7 +141,7 @@ private:
 
   const region_limits limits_;
   const cluster::routes& routes_;
-  std::array<factory, 8> factories_;
+  std::array<factory, 9> factories_;
   std::shared_ptr<shared> shared_;
   std::atomic<size_t>& live_;
   std::atomic<uint32_t> in_flight_{0};

@@ -38,6 +38,8 @@ export async function startKgentsd({ core, threads, env = {}, stateDir, key, cou
     log: () => child.log,
   };
   server.header = `X-API-Key: ${server.key}`;
+  /// One more tenant without limits; its key.
+  server.addTenant = (name) => newTenant(socket, port, name);
   server.restart = async () => {
     await server.stop();
     return startKgentsd({ core, threads, env, stateDir: state, key: server.key, counted });
@@ -51,7 +53,7 @@ export async function startKgentsd({ core, threads, env = {}, stateDir, key, cou
 }
 
 // The state directory belongs to this run, so its superuser may make a tenant as an operator's provisioning would.
-function newTenant(socket, port) {
+function newTenant(socket, port, name = 'benchmark') {
   const secret = randomBytes(32).toString('base64url');
   const key = `kg_bench_${secret}`;
   const hash = createHash('sha256').update(key, 'utf8').digest('hex');
@@ -59,7 +61,7 @@ function newTenant(socket, port) {
     WITH tenant AS (
       INSERT INTO kg.tenants (name, slug, subscription_tier, tokens_limit_month, rate_limit_custom, rate_limit_rpm,
                               rate_limit_rph, rate_burst, requests_per_day)
-      VALUES ('Benchmark', 'benchmark', 'enterprise', 0, true, 2000000000, 2000000000, 2000000000, 2000000000)
+      VALUES ('${name}', '${name}', 'enterprise', 0, true, 2000000000, 2000000000, 2000000000, 2000000000)
       RETURNING id)
     INSERT INTO kg.api_keys (tenant_id, key_prefix, key_hash, name, scopes)
     SELECT id, 'kg_bench', '${hash}', 'benchmark', '{read,write}' FROM tenant`;

@@ -61,7 +61,7 @@ public:
       return;
     }
     if (auto what = read(*frame, id))
-      begin(std::move(*what), id);
+      count(std::move(*what), id);
   }
 
   http::byte_source::state pull(http::write_batch& out) override {
@@ -171,7 +171,7 @@ private:
     wake();
   }
 
-  /// The frame as an invocation, counted against the key's limits; none: it was refused.
+  /// The frame as an invocation; none: it was refused.
   std::optional<actors::invocation> read(const json::object& frame, const std::string& id) {
     auto out = usual_;
     std::string aspect = "manifest";
@@ -200,35 +200,41 @@ private:
       out.kwargs = json::serialize(*kwargs);
     if (const auto* x = frame.if_contains("capability"); x != nullptr && x->is_string())
       out.capability = x->get_string();
-    if (!counted(out.path, aspect, id))
-      return std::nullopt;
     return out;
   }
 
-  bool counted(std::string_view path, std::string_view aspect, const std::string& id) {
-    const auto limit = [&](std::string text, uint32_t retry_after) {
-      agentese::error why;
-      why.category = agentese::category::quota_exceeded;
-      why.code = "RATE_LIMITED";
-      why.message = std::move(text);
-      why.suggested_action = "wait, and ask less often";
-      why.path = path;
-      why.retry_after = std::max(1u, retry_after);
-      refuse(id, why);
-      return false;
-    };
-    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-    auto& gate = *who_->lease.key;
-    if (const auto x = gate.request(std::chrono::steady_clock::now(), now); !x.allowed)
-      return limit("Rate limit exceeded. Slow down.", x.retry_after_seconds);
-    if (aspect != "manifest" && aspect != "affordances")
-      if (const auto x = gate.operation(now); !x.allowed)
-        return limit("Rate limit exceeded. " + std::to_string(who_->key.operations_per_day) +
-                         " requests per day allowed.",
-                     x.retry_after_seconds);
-    if (const auto no = over_quota(*who_, token_estimate(at_.logos.nodes(), path, who_->key.tier)))
-      return limit(no->detail, no->retry_after_seconds);
-    return true;
+  /// Against the key's limits, then it begins.
+  void count(actors::invocation what, const std::string& id) {
+    const auto aspect = agentese::split_last(what.path).second;
+    const bool metered = aspect != "manifest" && aspect != "affordances";
+    ++running_;
+    at_.limits.message(x_->thread(), who_, metered,
+                       [weak = weak_from_this(), what = std::move(what),
+                        id](std::optional<refusal> no) {
+                         auto self = weak.lock();
+                         if (self == nullptr)
+                           return;
+                         --self->running_;
+                         if (self->x_ != nullptr)
+                           self->counted(what, id, std::move(no));
+                       });
+  }
+
+  void counted(actors::invocation what, const std::string& id, std::optional<refusal> no) {
+    if (!no)
+      no = over_quota(*who_, token_estimate(at_.logos.nodes(), what.path, who_->key.tier));
+    if (!no) {
+      begin(std::move(what), id);
+      return;
+    }
+    agentese::error why;
+    why.category = agentese::category::quota_exceeded;
+    why.code = "RATE_LIMITED";
+    why.message = std::move(no->detail);
+    why.suggested_action = "wait, and ask less often";
+    why.path = what.path;
+    why.retry_after = std::max(1u, no->retry_after_seconds);
+    refuse(id, why);
   }
 
   void begin(actors::invocation what, const std::string& id) {

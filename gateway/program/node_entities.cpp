@@ -9,6 +9,7 @@
 #include "actors/session.hpp"
 #include "actors/soul.hpp"
 #include "actors/tenant.hpp"
+#include "actors/traffic.hpp"
 #include "actors/turn.hpp"
 #include "gateway/program/node_impl.hpp"
 #include "runtime/bus/payloads.hpp"
@@ -213,8 +214,37 @@ void running_node::impl::serve_entities() {
   region_.serve(entity_kind::tenant, [this, tenants](const entity_id& id, lease_epoch) -> caf::actor {
     return system_.spawn<actors::tenant>(id, tenants);
   });
+  serve_traffic();
   serve_souls();
   serve_contexts();
+}
+
+void running_node::impl::serve_traffic() {
+  auto with = std::make_shared<actors::traffic_services>();
+  with->gates = &gates_;
+  with->self = [this] { return members_->self(); };
+  with->retire = retire();
+  region_.serve(entity_kind::traffic, [this, with](const entity_id& id, lease_epoch) -> caf::actor {
+    return system_.spawn<actors::traffic>(id, with);
+  });
+}
+
+admission::parts running_node::impl::admission_parts() {
+  return {.where = routes_,
+          .ports = ports_,
+          .pool = pool_,
+          .metrics = metrics_,
+          .self = [this] { return members_->self(); },
+          .nodes =
+              [this] {
+                const auto now = members_->status();
+                const auto up =
+                    std::count_if(now->view.members.begin(), now->view.members.end(),
+                                  [](const auto& x) { return x.state == member_state::up; });
+                return static_cast<size_t>(std::max<std::ptrdiff_t>(1, up));
+              },
+          .saturated_at = limits::saturated_at,
+          .trusts_loopback = config_.env == runtime::environment::dev};
 }
 
 void running_node::impl::serve_sessions() {

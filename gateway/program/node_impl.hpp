@@ -12,6 +12,7 @@
 #include "actors/logos/capability.hpp"
 #include "actors/logos/logos.hpp"
 #include "actors/metering/meter.hpp"
+#include "gateway/admission.hpp"
 #include "gateway/application.hpp"
 #include "gateway/http/server.hpp"
 #include "gateway/node.hpp"
@@ -69,6 +70,8 @@ private:
   void serve_sessions();
   void serve_souls();
   void serve_contexts();
+  void serve_traffic();
+  admission::parts admission_parts();
   void invoke_nested(actors::context_services::nested x,
                      std::function<void(actors::context_services::nested_answer)> done);
   using model_function = std::function<void(llm::prompt, size_t max_bytes,
@@ -152,6 +155,7 @@ private:
   billing::stripe_desk stripe_;
   metering::meter meter_;
   authenticator auth_;
+  admission limits_;
   live_keys streams_;
   cluster_control cluster_;
   saas_parts saas_;

@@ -2,6 +2,7 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <deque>
 
 #include "gateway/messages.hpp"
 #include "gateway/stream/sse.hpp"
@@ -15,6 +16,9 @@ namespace {
 /// Answers to this client's own frames that wait for the socket; beyond: it does not read what it
 /// asked for.
 constexpr size_t max_replies = 256;
+
+/// Of frames that wait until a message before them has been counted, some milliseconds.
+constexpr size_t max_held_bytes = 2 * 1024 * 1024;
 
 constexpr std::string_view protocol = "kgents.v1";
 
@@ -47,7 +51,20 @@ public:
     wake();
   }
 
+  /// One after the other, as they came: what comes while a message is being counted is held.
   void message(std::string_view text) override {
+    if (!admitting_ && held_.empty()) {
+      take(text);
+    } else if (held_.size() >= max_replies || held_bytes_ + text.size() > max_held_bytes) {
+      overrun_ = true;
+      wake();
+    } else {
+      held_bytes_ += text.size();
+      held_.emplace_back(text);
+    }
+  }
+
+  void take(std::string_view text) {
     json::error_code error;
     const auto value = json::parse(text, error);
     const auto* frame = error ? nullptr : value.if_object();
@@ -102,6 +119,7 @@ public:
   void closed(http::close_reason) override {
     reader_->on_ready = [] {};
     reader_->stop();
+    held_.clear();
     x_.reset();
     permit_.reset();
     watch_.reset();
@@ -155,21 +173,37 @@ private:
            {"detail", std::move(wrong)}});
       return;
     }
-    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-    if (const auto x = who_->lease.key->request(std::chrono::steady_clock::now(), now);
-        !x.allowed) {
-      refuse(ref, {429, "Rate limit exceeded. Slow down.", std::max(1u, x.retry_after_seconds),
-                   "rate_limited"});
-      return;
+    admitting_ = true;
+    at_.limits.message(x_->thread(), who_, true,
+                       [weak = weak_from_this(), body, ref,
+                        key = std::string{text_of(frame, "idempotency_key")}](
+                           const std::optional<refusal>& no) {
+                         auto self = weak.lock();
+                         if (self == nullptr)
+                           return;
+                         self->admitting_ = false;
+                         if (no)
+                           self->refuse(ref, *no);
+                         else
+                           self->send(body, ref, key);
+                         self->take_held();
+                       });
+  }
+
+  void take_held() {
+    if (std::exchange(taking_, true))
+      return;  // what was decided at once is gone on with by the loop below
+    while (!admitting_ && !held_.empty()) {
+      const auto text = std::move(held_.front());
+      held_.pop_front();
+      held_bytes_ -= text.size();
+      take(text);
     }
-    if (const auto x = who_->lease.key->operation(now); !x.allowed) {
-      refuse(ref, {429,
-                   "Rate limit exceeded. " + std::to_string(who_->key.operations_per_day) +
-                       " requests per day allowed.",
-                   x.retry_after_seconds, "daily_limit"});
-      return;
-    }
-    auto made = make_message(body, *who_, text_of(frame, "idempotency_key"));
+    taking_ = false;
+  }
+
+  void send(const json::object& body, const std::string& ref, std::string_view idempotency_key) {
+    auto made = make_message(body, *who_, idempotency_key);
     if (auto* no = std::get_if<refusal>(&made)) {
       refuse(ref, *no);
       return;
@@ -232,6 +266,10 @@ private:
   runtime::gauge_guard open_;
   std::vector<std::string> replies_;
   std::vector<event_ptr> events_;
+  std::deque<std::string> held_;  // bounded by max_replies and max_held_bytes
+  size_t held_bytes_ = 0;
+  bool admitting_ = false;  // a message is being counted
+  bool taking_ = false;
   bool overrun_ = false;
   bool revoked_ = false;
 };

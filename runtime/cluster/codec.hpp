@@ -29,7 +29,7 @@ namespace kgents::runtime::cluster {
 template <class T>
 struct last_of;
 template <>
-struct last_of<entity_kind> : std::integral_constant<entity_kind, entity_kind::time> {};
+struct last_of<entity_kind> : std::integral_constant<entity_kind, entity_kind::traffic> {};
 template <>
 struct last_of<kgents::agentese::answer_kind>
     : std::integral_constant<kgents::agentese::answer_kind, kgents::agentese::answer_kind::refused> {};

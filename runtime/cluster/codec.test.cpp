@@ -197,7 +197,7 @@ CAF_TEST(a bool or an enum of a value that nobody wrote is refused) {
   turn_order x;
   CAF_CHECK(!decode(order, x));
   auto who = encode(session);
-  who[0] = static_cast<char>(entity_kind::time) + 1;  // would be looked up among the kinds of entities
+  who[0] = static_cast<char>(entity_kind::traffic) + 1;  // would be looked up among the kinds of entities
   entity_id id;
   CAF_CHECK(!decode(who, id));
   auto at = encode(attach_reader{});

@@ -222,6 +222,8 @@ void mesh::serve(node_id from, const ask_frame& x) {
       return serve_reader(from, x);
     case wire_tag<kgents::agentese::invoke_aspect>::value:
       return serve<kgents::agentese::aspect_answer, kgents::agentese::invoke_aspect>(from, x);
+    case wire_tag<take_traffic>::value:
+      return serve<traffic_block, take_traffic>(from, x);
     default:
       log::error("another node asks what this one does not know",
                  {{"node", from.value}, {"tag", static_cast<uint64_t>(x.tag)}});

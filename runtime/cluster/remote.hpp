@@ -8,6 +8,7 @@
 #include "protocol/agentese/invocation.hpp"
 #include "protocol/cluster.hpp"
 #include "protocol/messages.hpp"
+#include "protocol/traffic.hpp"
 #include "runtime/attach.hpp"
 
 /// What a port needs to ask entities of other nodes.
@@ -30,10 +31,13 @@ template <>
 struct wire_tag<attach_reader> : std::integral_constant<uint8_t, 6> {};
 template <>
 struct wire_tag<kgents::agentese::invoke_aspect> : std::integral_constant<uint8_t, 7> {};
+template <>
+struct wire_tag<take_traffic> : std::integral_constant<uint8_t, 8> {};
 
 /// Asked again when nobody knows whether it was done: its second answer is the first one's. Of a
 /// removal it is not ("not found" then), of a message only since its turn's id is given, and of a
-/// cancellation of whatever runs it may be another turn that runs then.
+/// cancellation of whatever runs it may be another turn that runs then. Who asks for permits has
+/// something better to do than to wait for a lost node.
 template <class Message>
 [[nodiscard]] constexpr bool is_repeatable(const Message& x) {
   if constexpr (std::is_same_v<Message, send_message>)
@@ -43,7 +47,7 @@ template <class Message>
   else if constexpr (std::is_same_v<Message, kgents::agentese::invoke_aspect>)
     return x.repeatable;
   else
-    return !std::is_same_v<Message, remove_session>;
+    return !std::is_same_v<Message, remove_session> && !std::is_same_v<Message, take_traffic>;
 }
 
 enum class remote_outcome : uint8_t {

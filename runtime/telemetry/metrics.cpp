@@ -180,6 +180,7 @@ metrics::metrics(std::string_view version, std::string_view commit)
       subscriptions{families_->registry},
       invocations{families_->registry},
       cdc{families_->registry},
+      limits{families_->registry},
       redis{families_->registry},
       usage{families_->registry},
       metering{families_->registry} {

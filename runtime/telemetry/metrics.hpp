@@ -16,6 +16,7 @@
 #include "runtime/telemetry/cdc_metrics.hpp"
 #include "runtime/telemetry/cluster_metrics.hpp"
 #include "runtime/telemetry/invocation_metrics.hpp"
+#include "runtime/telemetry/limits_metrics.hpp"
 #include "runtime/telemetry/metering_metrics.hpp"
 #include "runtime/telemetry/redis_metrics.hpp"
 #include "runtime/telemetry/subscription_metrics.hpp"
@@ -76,7 +77,7 @@ public:
 
   /// `endpoint` is a route template, or `unmatched`.
   route_probe& route(std::string_view method, std::string_view endpoint);
-  /// layer: l1, l2, l3, streams, turns; tier: free, pro, enterprise.
+  /// layer: l1, l2, l3, l5, share, streams, turns; tier: free, pro, …; anonymous of l5.
   prometheus::Counter& rate_limited(std::string_view layer, std::string_view tier);
   /// op: the name of a repository's query.
   prometheus::Histogram& db_query(std::string_view op);
@@ -118,6 +119,7 @@ public:
   subscription_metrics subscriptions;
   invocation_metrics invocations;
   cdc_metrics cdc;
+  limits_metrics limits;
   redis_metrics redis;
   usage_metrics usage;
   metering_metrics metering;

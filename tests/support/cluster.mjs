@@ -249,7 +249,7 @@ class Cluster {
 }
 
 /// As protocol/entity.hpp numbers them. The key of a context is its tenant.
-export const entityKind = { session: 1, world: 3, self: 4, concept: 5, void: 6, time: 7 };
+export const entityKind = { session: 1, world: 3, self: 4, concept: 5, void: 6, time: 7, traffic: 8 };
 
 /// protocol/cluster.cpp's `shard_of`, for a session unless another kind is named.
 export function shardOf(tenant, key, kind = entityKind.session) {
