@@ -48,7 +48,7 @@ test('a node of its own owns every shard', async () => {
   assert.deepEqual(node, {
     name: 'one',
     address: null,
-    roles: ['gateway', 'agentese', 'kgent', 'control', 'meter'],
+    roles: ['gateway', 'agentese', 'kgent', 'control', 'meter', 'cdc'],
     state: 'up',
     shards: 1024,
     linked: true,
