@@ -57,10 +57,18 @@ struct session_services {
   /// sessions of the tenant answer as its tier allows.
   /// The tier is what the sender of the message knows; empty: nobody does.
   std::function<std::shared_ptr<void>(tenant_id, std::string_view tier)> turn_permit;
+  /// As many sessions of the tenant answer at once on all nodes together. PostgreSQL holds those
+  /// with a monthly budget to it; the permits above are this node's, for the others and so that most
+  /// refusals cost no transaction.
+  std::function<uint32_t(tenant_id, std::string_view tier)> most_answering =
+      [](tenant_id, std::string_view) { return 0u; };
 
   /// A turn ended with this status and these tokens: metrics, the tenant's month.
   std::function<void(tenant_id, api_key_id, std::string_view status, uint64_t tokens)> turn_ended;
 };
+
+/// Messages of the conversation that a prompt carries.
+inline constexpr uint32_t history_lines = 20;
 
 /// A session that shall leave its node looks again whether it may.
 struct leave_check {};
@@ -100,6 +108,7 @@ private:
     std::string budget;
     api_key_id key;
     sql::chunked_text answer;  ///< what is in the log of it
+    std::optional<uint64_t> most_tokens;  ///< prompt and answer together; none: no limit
 
     // Of the running one:
     size_t inherited = 0;  ///< chunks that an earlier activation made and this one goes on from
@@ -153,8 +162,10 @@ private:
   void receive(send_message ask, promise<accepted> out);
   void begin_next();
   void begin(const send_message& ask, promise<accepted> out);
+  [[nodiscard]] sql::token_need need_of(const send_message& ask) const;
   void release_permit();
-  void begun(const send_message& ask, promise<accepted> out, sql::begun_turn x);
+  void begun(const send_message& ask, const sql::token_need& need, promise<accepted> out,
+             sql::begun_turn x);
   [[nodiscard]] bool knows(turn_id turn) const;
   void take_over(std::vector<sql::unfinished_turn> found);
   void look_again_later();

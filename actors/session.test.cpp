@@ -1,6 +1,7 @@
 #define CAF_SUITE session
 
 #include "actors/session_fixture.test.hpp"
+#include "actors/token_room.hpp"
 
 using namespace std::chrono_literals;
 using namespace kgents;
@@ -388,6 +389,47 @@ CAF_TEST(a title is set and taken away) {
   view = ask<session_view>(get_session{});
   CAF_CHECK((*view)->value.id == key);
   CAF_CHECK_EQUAL((*view)->value.status, "active");
+}
+
+CAF_TEST(a message that the budget of the month does not hold is refused in its words) {
+  store.refuses = "exhausted";
+  const auto out = refused(message());
+  CAF_CHECK_EQUAL(out.status, 429);
+  CAF_CHECK_EQUAL(out.code, "quota_exceeded");
+  CAF_CHECK_EQUAL(out.detail,
+                  "Monthly token quota exceeded. 1000 tokens per month allowed, 900 used.");
+  store.refuses = "oversized";
+  CAF_CHECK_EQUAL(refused(message()).status, 413);
+  store.refuses = "crowded";
+  CAF_CHECK_EQUAL(refused(message()).code, "concurrency");
+  CAF_CHECK(calls.empty());
+  CAF_CHECK_EQUAL(permits->taken(), 0u);
+}
+
+CAF_TEST(a turn is made to fit into the tokens that are held back for it) {
+  say();
+  finish(calls[0]);
+  CAF_CHECK_EQUAL(calls[0].ask.max_tokens, 4'000u);
+  CAF_CHECK_EQUAL(calls[0].ask.messages.size(), 2u);
+  const auto whole = prompt_tokens(calls[0].ask);
+  store.most_tokens = std::to_string(whole + 600);
+  say();
+  CAF_CHECK_EQUAL(calls[1].ask.messages.size(), 2u);
+  CAF_CHECK_EQUAL(calls[1].ask.max_tokens, 600u);
+  finish(calls[1]);
+  store.most_tokens = std::to_string(whole + 100);  // not with what was said before
+  say();
+  CAF_CHECK_EQUAL(calls[2].ask.messages.size(), 1u);
+  CAF_CHECK_EQUAL(prompt_tokens(calls[2].ask) + calls[2].ask.max_tokens, whole + 100);
+}
+
+CAF_TEST(a turn that is taken over keeps to what is held back for it) {
+  store.most_tokens = "1000";
+  say();
+  crash();
+  activate();
+  CAF_REQUIRE_EQUAL(calls.size(), 2u);
+  CAF_CHECK(prompt_tokens(calls[1].ask) + calls[1].ask.max_tokens <= 1000);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

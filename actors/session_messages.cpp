@@ -4,11 +4,21 @@
 #include <algorithm>
 
 #include "actors/session.hpp"
+#include "actors/token_room.hpp"
 #include "runtime/limits.hpp"
 
 namespace kgents::actors {
 
 namespace limits = runtime::limits;
+
+namespace {
+
+refusal crowded() {
+  return {429, "Too many answers are being made for this tenant. Try again shortly.", 1,
+          "concurrency"};
+}
+
+}  // namespace
 
 void session::receive(send_message ask, promise<accepted> out) {
   // A repeated request is answered by PostgreSQL: who asks again is owed the answer of before the
@@ -44,9 +54,7 @@ void session::begin(const send_message& ask, promise<accepted> out) {
   if (permit_ == nullptr)
     permit_ = services_->turn_permit(id_.tenant, ask.tier);
   if (permit_ == nullptr) {
-    out.deliver(answer<accepted>{
-        refusal{429, "Too many answers are being made for this tenant. Try again shortly.", 1,
-                "concurrency"}});
+    out.deliver(answer<accepted>{crowded()});
     beginning_ = false;
     begin_next();
     return;
@@ -70,12 +78,15 @@ void session::begin(const send_message& ask, promise<accepted> out) {
   start.usage = usage_id{uuid::time_ordered()};
   start.most_waiting = limits::waiting_turns;
   start.busy = ask.if_busy == when_busy::reject ? sql::if_busy::reject : sql::if_busy::queue;
+  start.tokens = need_of(ask);
+  start.history = history_lines;
+  start.most_answering = services_->most_answering(id_.tenant, ask.tier);
   auto query = under_lease(sql::turns::begin(id_.tenant, start));
   runtime::run_query(this, services_->database, std::move(query),
-                     [this, ask, out](auto result) mutable {
+                     [this, ask, need = start.tokens, out](auto result) mutable {
                        beginning_ = false;
                        if (auto* x = std::get_if<0>(&result)) {
-                         begun(ask, out, std::move(*x));
+                         begun(ask, need, out, std::move(*x));
                        } else {
                          const auto& why = std::get<1>(result);
                          if (was_fenced(why))
@@ -97,7 +108,16 @@ void session::release_permit() {
     permit_.reset();
 }
 
-void session::begun(const send_message& ask, promise<accepted> out, sql::begun_turn x) {
+/// Of the prompt without the conversation so far, which PostgreSQL adds.
+sql::token_need session::need_of(const send_message& ask) const {
+  const auto budget = persona::parse_budget(ask.budget).value_or(persona::budget_tier::dormant);
+  const auto mode = persona::parse_mode(ask.mode).value_or(soul_.active);
+  const auto system = persona::system_prompt(mode, budget, soul_.axes, *soul_.seed);
+  return actors::need_of(system, ask.text, budget);
+}
+
+void session::begun(const send_message& ask, const sql::token_need& need, promise<accepted> out,
+                    sql::begun_turn x) {
   using kind = sql::begun_turn::kind;
   const auto refuse = [&](refusal why) { out.deliver(answer<accepted>{std::move(why)}); };
   switch (x.what) {
@@ -113,6 +133,12 @@ void session::begun(const send_message& ask, promise<accepted> out, sql::begun_t
     case kind::full:
       return refuse({429, "Session has too many waiting messages. Try again when it has answered.",
                      1, "session_busy"});
+    case kind::crowded:
+      return refuse(crowded());
+    case kind::exhausted:
+      return refuse(refused_by_budget(x.budget, need));
+    case kind::oversized:
+      return refuse(refused_as_oversized(x.budget, need));
     case kind::joined:
       out.deliver(answer{accepted{x.turn, x.message, x.epoch, true}});
       // Stored for an activation that is gone, after this one had read what is unfinished.
@@ -135,6 +161,7 @@ void session::begun(const send_message& ask, promise<accepted> out, sql::begun_t
   turn.mode = x.mode;
   turn.budget = ask.budget;
   turn.key = ask.key;
+  turn.most_tokens = x.most_tokens;
   out.deliver(answer{accepted{x.turn, x.message, x.epoch, false}});
   // Not before it is stored: a request that is refused, or repeated by its key, interrupts nothing.
   if (ask.if_busy == when_busy::interrupt)
@@ -163,6 +190,7 @@ session::turn_state session::stored(sql::unfinished_turn& x) {
   out.budget = std::move(x.budget);
   out.key = x.api_key.value_or(api_key_id{});
   out.answer = std::move(x.answer);
+  out.most_tokens = x.most_tokens;
   out.taken_over = x.status == sql::turn_status::running;
   return out;
 }

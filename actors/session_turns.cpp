@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "actors/session.hpp"
+#include "actors/token_room.hpp"
 #include "runtime/limits.hpp"
 #include "runtime/telemetry/log.hpp"
 
@@ -12,9 +13,6 @@ namespace kgents::actors {
 namespace limits = runtime::limits;
 
 namespace {
-
-/// Messages of the conversation that a prompt carries.
-constexpr uint32_t history_lines = 20;
 
 /// Half of the credit: asked for while the other half is on its way, so the provider never pauses.
 constexpr uint32_t credit_low = limits::turn_credit_chunks / 2;
@@ -130,6 +128,8 @@ void session::ask_model(const persona::model_request& ask, std::vector<sql::hist
   prompt.deep = ask.deep;
   prompt.temperature = ask.temperature;
   prompt.max_tokens = ask.max_tokens;
+  if (turn.most_tokens)
+    fit(prompt, *turn.most_tokens);
   for (const auto& x : prompt.messages)
     turn.prompt_words += words(x.content);
   turn.worker = services_->start_turn(std::move(prompt), turn.id, turn.epoch,

@@ -74,7 +74,10 @@ json::array strings(const std::vector<std::string>& all) {
 }  // namespace
 
 soul::soul(caf::actor_config& config, entity_id id, std::shared_ptr<const soul_services> services)
-    : caf::event_based_actor(config), id_{id}, services_{std::move(services)} {}
+    : caf::event_based_actor(config),
+      id_{id},
+      services_{std::move(services)},
+      holds_{this, services_->database, id.tenant} {}
 
 caf::behavior soul::make_behavior() {
   set_default_handler(caf::drop);
@@ -107,7 +110,8 @@ caf::behavior soul::make_behavior() {
   };
 }
 
-void soul::ask_model(persona::model_request ask, model_done done) {
+void soul::ask_model(usage_id id, api_key_id key, persona::model_request ask, promise out,
+                     model_done done) {
   const auto ticket = ++asked_;
   asking_.emplace(ticket, std::move(done));
   llm::prompt prompt;
@@ -117,12 +121,22 @@ void soul::ask_model(persona::model_request ask, model_done done) {
   prompt.deep = ask.deep;
   prompt.temperature = ask.temperature;
   prompt.max_tokens = ask.max_tokens;
-  services_->ask(
-      std::move(prompt), max_answer_bytes,
-      [self = caf::actor_cast<caf::actor>(this), ticket](llm::collect_result x) {
-        caf::anon_send(
-            self, soul_model_answer{ticket, std::make_shared<llm::collect_result>(std::move(x))});
-      });
+  holds_.hold(id, key, std::move(prompt),
+              [this, ticket, out](const refusal& why, llm::prompt what) mutable {
+                if (why.status != 0) {
+                  asking_.erase(ticket);
+                  out.deliver(answer<soul_answer>{why});
+                  return;
+                }
+                services_->ask(std::move(what), max_answer_bytes,
+                               [self = caf::actor_cast<caf::actor>(this),
+                                ticket](llm::collect_result x) {
+                                 caf::anon_send(
+                                     self, soul_model_answer{ticket,
+                                                             std::make_shared<llm::collect_result>(
+                                                                 std::move(x))});
+                               });
+              });
 }
 
 void soul::dialogue(const soul_dialogue& ask, promise out) {
@@ -135,8 +149,9 @@ void soul::dialogue(const soul_dialogue& ask, promise out) {
   request.single_turn = true;
   auto plan = persona::plan_reply(request, state_);
 
-  auto finish = [this, key = ask.key, out](persona::reply_plan done, std::string text,
-                                           const llm::usage& tokens, bool asked) mutable {
+  const usage_id id{uuid::time_ordered()};
+  auto finish = [this, id, key = ask.key, out](persona::reply_plan done, std::string text,
+                                               const llm::usage& tokens, bool asked) mutable {
     const auto result =
         persona::finish(std::move(done), state_, std::move(text),
                         asked ? std::optional{tokens.tokens_in + tokens.tokens_out} : std::nullopt,
@@ -148,16 +163,26 @@ void soul::dialogue(const soul_dialogue& ask, promise out) {
                       {"referenced_preferences", strings(result.referenced_preferences)},
                       {"referenced_patterns", strings(result.referenced_patterns)}};
     const auto charged = asked ? tokens : llm::usage{0, result.tokens_used, true};
-    charge(key, "/v1/soul/dialogue", charged, out, json::serialize(body));
+    charge(id, key, "/v1/soul/dialogue", charged, out, json::serialize(body));
   };
-  if (plan.ready() != nullptr) {
-    finish(std::move(plan), "", {}, false);
+  if (const auto* ready = plan.ready()) {
+    const sql::token_need need{ready->tokens, ready->tokens};
+    holds_.hold(id, ask.key, need,
+                [plan = std::move(plan), finish = std::move(finish), out](const refusal& why,
+                                                                          uint64_t) mutable {
+                  if (why.status != 0)
+                    out.deliver(answer<soul_answer>{why});
+                  else
+                    finish(std::move(plan), "", {}, false);
+                });
     return;
   }
   auto question = *plan.question();
-  ask_model(std::move(question), [plan = std::move(plan), finish = std::move(finish),
-                                  out](llm::collect_result result) mutable {
+  ask_model(id, ask.key, std::move(question), out,
+            [this, id, plan = std::move(plan), finish = std::move(finish),
+             out](llm::collect_result result) mutable {
     if (auto* wrong = std::get_if<llm::failure>(&result)) {
+      holds_.release(id);
       out.deliver(answer<soul_answer>{refused_by_model(*wrong)});
       return;
     }
@@ -173,30 +198,33 @@ void soul::govern(const soul_governance& ask, promise out) {
   request.severity = std::bit_cast<double>(ask.severity_bits);
   request.token_id = persona::governance_token(ask.user, ask.action);
 
-  auto finish = [this, request, key = ask.key, out](const persona::verdict& x,
-                                                    const llm::usage& tokens) mutable {
+  const usage_id id{uuid::time_ordered()};
+  auto finish = [this, id, request, key = ask.key, out](const persona::verdict& x,
+                                                        const llm::usage& tokens) mutable {
     services_->audit(id_.tenant, persona::audit_of(request, x, std::chrono::system_clock::now()));
     const auto used = tokens.tokens_in + tokens.tokens_out;
-    charge(key, "/v1/soul/governance", tokens, out, json::serialize(persona::http_body(x, used)));
+    charge(id, key, "/v1/soul/governance", tokens, out, json::serialize(persona::http_body(x, used)));
   };
   if (const auto danger = persona::evaluate_danger(request)) {
     finish(*danger, {});
   } else if (!services_->has_model) {
     finish(persona::evaluate_keywords(request, *state_.seed), {});
   } else {
-    ask_model(persona::verdict_question(request, state_.axes),
-              [finish](llm::collect_result result) mutable {
-                if (auto* got = std::get_if<llm::collected>(&result))
+    ask_model(id, ask.key, persona::verdict_question(request, state_.axes), out,
+              [this, id, finish](llm::collect_result result) mutable {
+                if (auto* got = std::get_if<llm::collected>(&result)) {
                   finish(persona::parse_verdict(got->text), got->end.tokens);
-                else
+                } else {
+                  holds_.release(id);
                   finish(persona::verdict_of_failure(), {});
+                }
               });
   }
 }
 
 /// Writes what the answer cost, then gives it: nothing is free because the database was away.
-void soul::charge(api_key_id key, std::string_view endpoint, const llm::usage& tokens, promise out,
-                  std::string body) {
+void soul::charge(usage_id id, api_key_id key, std::string_view endpoint, const llm::usage& tokens,
+                  promise out, std::string body) {
   sql::usage_event call;
   call.id = usage_id{uuid::time_ordered()};
   call.type = "api_call";
@@ -206,9 +234,10 @@ void soul::charge(api_key_id key, std::string_view endpoint, const llm::usage& t
   call.method = "POST";
   auto query = sql::usage::record(id_.tenant, call);
   const auto used = tokens.tokens_in + tokens.tokens_out;
+  holds_.charged(id);
   if (used > 0) {
     sql::usage_event model = call;
-    model.id = usage_id{uuid::time_ordered()};
+    model.id = id;
     model.type = "llm_call";
     model.source = "kgent";
     model.tokens_in = tokens.tokens_in;

@@ -10,6 +10,7 @@
 #include "actors/llm/collect.hpp"
 #include "actors/persona/dialogue.hpp"
 #include "actors/persona/governance.hpp"
+#include "actors/token_holds.hpp"
 #include "protocol/entity.hpp"
 #include "protocol/messages.hpp"
 #include "runtime/database.hpp"
@@ -83,13 +84,16 @@ private:
 
   void dialogue(const soul_dialogue& ask, promise out);
   void govern(const soul_governance& ask, promise out);
-  void ask_model(persona::model_request ask, model_done done);
-  void charge(api_key_id key, std::string_view endpoint, const llm::usage& tokens, promise out,
-              std::string body);
+  /// The tokens are held back as `id`, until that is charged; without them `out` is refused.
+  void ask_model(usage_id id, api_key_id key, persona::model_request ask, promise out,
+                 model_done done);
+  void charge(usage_id id, api_key_id key, std::string_view endpoint, const llm::usage& tokens,
+              promise out, std::string body);
 
   const entity_id id_;
   const std::shared_ptr<const soul_services> services_;
   persona::soul_state state_;
+  token_holds holds_;
   uint64_t asked_ = 0;
   std::unordered_map<uint64_t, model_done> asking_;  // bounded by the entity's permits
   std::chrono::steady_clock::time_point last_use_{};

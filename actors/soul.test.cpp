@@ -33,6 +33,9 @@ struct fixture : test_coordinator_fixture<> {
   const api_key_id key{uuid::random()};
   std::shared_ptr<script> db = std::make_shared<script>();
   std::vector<sql::statement> charged;  // of the last transaction
+  std::vector<cell> held;               // what was to be held back, at last
+  std::vector<cell> budget{{}, "0", {}, {}, {}, "f"};  // what PostgreSQL says of that: no limit
+  int released = 0;
   std::shared_ptr<soul_services> services = std::make_shared<soul_services>();
   std::deque<question> asked;
   std::vector<std::string> audit;
@@ -46,6 +49,12 @@ struct fixture : test_coordinator_fixture<> {
       charged = work.statements;
       return one_result(1, {{"1"}});
     });
+    db->on("hold", "kg.reserve_tokens", [this](const sql::transaction& work) {
+      held = work.statements.front().params;
+      return one_result(6, {budget});
+    });
+    db->on("release", "DELETE FROM kg.token_reservations",
+           [this](const sql::transaction&) { return ++released, one_result(0, {}); });
     services->database = database;
     services->ask = [this](llm::prompt ask, size_t, auto done) {
       asked.push_back({std::move(ask), std::move(done)});
@@ -255,6 +264,64 @@ CAF_TEST(an idle soul leaves memory but not while it waits for the model) {
   may_retire = true;
   pass();
   CAF_CHECK(!alive());
+}
+
+CAF_TEST(what a model may use is held back and the usage event has its id) {
+  budget = {"1234", "2000", "0", "0", {}, "f"};
+  const auto out = say(open_question);
+  CAF_REQUIRE_EQUAL(asked.size(), 1u);
+  CAF_CHECK_EQUAL(*held[1], key.text());
+  CAF_CHECK(std::stoul(*held[2]) >= std::stoul(*held[3]) + 400);
+  reply_with(text("They follow the least work."));
+  CAF_CHECK_EQUAL(body(out).at("tokens_used").as_int64(), 42);
+  CAF_REQUIRE_EQUAL(charged.size(), 2u);
+  CAF_CHECK(charged[1].params[0] == held[0]);
+  CAF_CHECK_EQUAL(released, 0);
+}
+
+CAF_TEST(an answer is made to fit into what could be held back) {
+  say(open_question);
+  const auto prompt = std::stoul(*held[2]) - asked.back().ask.max_tokens;
+  budget = {std::to_string(prompt + 60), "2000", "0", "0", {}, "f"};
+  one = sys.spawn<soul>(id, services);  // which does not know yet that there was no limit
+  consume_messages();
+  say(open_question);
+  CAF_CHECK_EQUAL(asked.back().ask.max_tokens, 60u);
+}
+
+CAF_TEST(beyond the budget no model is asked and nothing is charged) {
+  budget = {"0", "1000", "700", "290", {}, "f"};
+  const auto out = wrong(say(open_question));
+  CAF_CHECK_EQUAL(out.status, 429);
+  CAF_CHECK_EQUAL(out.code, "quota_exceeded");
+  CAF_CHECK_EQUAL(out.detail,
+                  "Monthly token quota exceeded. 1000 tokens per month allowed, 990 used.");
+  CAF_CHECK(out.retry_after_seconds >= 1);
+  budget = {"0", "2000", "700", "0", "50", "t"};
+  CAF_CHECK_EQUAL(wrong(say(open_question)).status, 413);
+  CAF_CHECK(asked.empty());
+  CAF_CHECK(charged.empty());
+}
+
+CAF_TEST(without a limit the next question costs no transaction) {
+  say(open_question);
+  reply_with(text("One."));
+  const auto before = db->count("hold");
+  CAF_CHECK_EQUAL(before, 1u);
+  say(open_question);
+  CAF_CHECK_EQUAL(db->count("hold"), before);
+  sched.advance_time(6s);
+  reply_with(text("Two."));
+  say(open_question);
+  CAF_CHECK_EQUAL(db->count("hold"), before + 1);
+}
+
+CAF_TEST(a model that fails gives back what was held) {
+  budget = {"5000", "9000", "0", "0", {}, "f"};
+  const auto out = say(open_question);
+  reply_with(llm::failure{llm::error_type::provider_timeout, "no answer"});
+  CAF_CHECK_EQUAL(wrong(out).status, 504);
+  CAF_CHECK_EQUAL(released, 1);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

@@ -16,6 +16,7 @@ struct stored_turn {
   uint64_t epoch = 1;
   std::vector<std::string> chunks;  // durable
   std::vector<cell> end;            // parameters of the end_turn that ended it
+  cell most_tokens{};
 };
 
 /// One session in a PostgreSQL that remembers just enough.
@@ -26,6 +27,8 @@ struct stored_session {
   cell title;
   std::vector<stored_turn> turns;
   std::map<std::string, std::string> keys;  // idempotency key to turn
+  std::string refuses{};                    // the outcome of the next messages, if any
+  cell most_tokens{};                       // of the turns that are begun
 
   stored_turn* find(const std::string& turn) {
     for (auto& x : turns)
@@ -72,8 +75,8 @@ struct stored_session {
 
   sql::outcome begin(const std::vector<cell>& p) {
     const auto line = [](std::vector<cell> x) {
-      x.resize(7);
-      return one_result(7, {x});
+      x.resize(11);
+      return one_result(11, {x});
     };
     if (!exists)
       return line({"missing"});
@@ -92,6 +95,8 @@ struct stored_session {
       return line({"busy"});
     if (unfinished > 0 && waiting >= std::stoul(*p[12]))
       return line({"full"});
+    if (!refuses.empty())
+      return line({refuses, {}, {}, {}, {}, {}, {}, {}, "1000", "300", "600"});
     const bool starts = unfinished == 0;
     turns.push_back({*p[0],
                      *p[2],
@@ -102,9 +107,10 @@ struct stored_session {
                      starts ? "running" : "queued",
                      1,
                      {},
-                     {}});
+                     {},
+                     most_tokens});
     return line({starts ? "started" : "queued", p[0], p[2], p[3], turns.back().mode, "1",
-                 turns.back().status});
+                 turns.back().status, most_tokens});
   }
 
   sql::outcome claim(const std::string& turn) {
@@ -131,8 +137,8 @@ struct stored_session {
       if (const auto& x = turns[i]; open(x))
         lines.push_back({x.id, std::to_string(i + 1), x.status, x.message, x.answer, x.content,
                          x.mode, x.budget, "f", std::nullopt, std::to_string(x.epoch),
-                         joined(x.chunks), lengths(x.chunks)});
-    return one_result(13, lines);
+                         joined(x.chunks), lengths(x.chunks), x.most_tokens});
+    return one_result(14, lines);
   }
 
   [[nodiscard]] std::vector<cell> turn_row(size_t i) const {

@@ -11,8 +11,9 @@ namespace {
 constexpr std::array<std::string_view, 5> status_names = {"queued", "running", "completed",
                                                           "canceled", "failed"};
 // In the order of begun_turn::kind.
-constexpr std::array<std::string_view, 8> begun_names = {"started", "queued", "joined", "mismatch",
-                                                         "busy",    "full",   "closed", "missing"};
+constexpr std::array<std::string_view, 11> begun_names = {
+    "started", "queued",  "joined",    "mismatch",  "busy",   "full",
+    "closed",  "missing", "exhausted", "oversized", "crowded"};
 
 // The durable chunks of turn t up to the first hole, as one text and the list of their lengths.
 #define KGENTS_SQL_DURABLE                                                     \
@@ -90,12 +91,22 @@ turn_row turn_at(const rows& x, int row) {
           .inherited = count_at<chunk_index>(x, row, 17)};
 }
 
+std::optional<uint64_t> optional_count(const rows& x, int row, int column) {
+  if (x.is_null(row, column))
+    return std::nullopt;
+  return count_at<uint64_t>(x, row, column);
+}
+
 begun_turn parse_begun(std::vector<rows>& all) {
   const auto& x = all[0];
   begun_turn result;
   result.what = static_cast<begun_turn::kind>(position(begun_names, x.text(0, 0)));
+  if (!x.is_null(0, 8))
+    result.budget = {count_at<uint64_t>(x, 0, 8), optional_count(x, 0, 9).value_or(0),
+                     optional_count(x, 0, 10).value_or(0)};
   if (x.is_null(0, 1))
     return result;
+  result.most_tokens = optional_count(x, 0, 7);
   result.turn = id_at<turn_id>(x, 0, 1);
   result.message = id_at<message_id>(x, 0, 2);
   result.answer = id_at<message_id>(x, 0, 3);
@@ -129,7 +140,8 @@ std::vector<unfinished_turn> parse_unfinished(std::vector<rows>& all) {
                       .cancel_on_disconnect = x.boolean(row, 8),
                       .api_key = optional_id_at<api_key_id>(x, row, 9),
                       .epoch = count_at<lease_epoch>(x, row, 10),
-                      .answer = {string_at(x, row, 11), ends_of(x.text(row, 12))}});
+                      .answer = {string_at(x, row, 11), ends_of(x.text(row, 12))},
+                      .most_tokens = optional_count(x, row, 13)});
   return result;
 }
 
@@ -141,8 +153,9 @@ namespace turns {
 
 query<begun_turn> begin(tenant_id tenant, const turn_start& start) {
   constexpr std::string_view text =
-      "SELECT outcome, turn, message, answer, mode, epoch, status FROM "
-      "kg.begin_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13, $14)";
+      "SELECT outcome, turn, message, answer, mode, epoch, status, most_tokens, allowed, used, held "
+      "FROM kg.begin_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13, $14, $15, $16, "
+      "$17, $18)";
   return {{.tenant = tenant,
            .statements = {{text,
                            {value(start.turn), value(start.session), value(start.message),
@@ -150,7 +163,9 @@ query<begun_turn> begin(tenant_id tenant, const turn_start& start) {
                             start.cancel_on_disconnect ? "cancel" : "continue",
                             value(start.api_key), start.idempotency_key, start.request_hash,
                             value(start.usage), value(start.most_waiting),
-                            start.busy == if_busy::reject ? "reject" : "queue"}}}},
+                            start.busy == if_busy::reject ? "reject" : "queue",
+                            value(start.tokens.most), value(start.tokens.least),
+                            value(start.history), value(start.most_answering)}}}},
           parse_begun};
 }
 
@@ -198,7 +213,7 @@ query<std::optional<turn_row>> get(tenant_id tenant, session_id session, turn_id
 query<std::vector<unfinished_turn>> unfinished_of(tenant_id tenant, session_id session) {
   constexpr std::string_view text =
       "SELECT id, seq, status, message_id, answer_id, content, mode, budget, "
-      "on_disconnect = 'cancel', api_key_id, epoch, answer, lengths "
+      "on_disconnect = 'cancel', api_key_id, epoch, answer, lengths, most_tokens "
       "FROM kg.unfinished_turns_of($1)";
   return {{.tenant = tenant, .statements = {{text, {value(session)}}}, .read_only = true},
           parse_unfinished};

@@ -8,6 +8,7 @@
 
 #include "protocol/ids.hpp"
 #include "sql/query.hpp"
+#include "sql/token_budget.hpp"
 #include "sql/usage.hpp"
 
 namespace kgents::sql {
@@ -53,6 +54,10 @@ struct turn_start {
   usage_id usage;      ///< of the metered operation
   uint32_t most_waiting = 8;
   sql::if_busy busy = sql::if_busy::queue;
+  token_need tokens{};
+  uint32_t history = 0;         ///< messages before it that its prompt carries besides
+  uint32_t most_answering = 0;  ///< sessions of the tenant at once, on all nodes; only where its
+                                ///< tokens are limited, 0: as many as like
 };
 
 struct begun_turn {
@@ -65,8 +70,12 @@ struct begun_turn {
     full,      ///< too many wait
     closed,    ///< the session is closed
     missing,   ///< there is no such session
+    exhausted,  ///< the month's tokens are used up or held back: see `budget`
+    oversized,  ///< it needs more than the key may use at once: `budget.allowed`
+    crowded,    ///< `most_answering` sessions of the tenant answer already
   };
   kind what = kind::missing;
+  token_budget budget{};  ///< of `exhausted` and `oversized` only
   // Of `started`, `queued` and `joined` only:
   turn_id turn{};
   message_id message{};
@@ -74,6 +83,7 @@ struct begun_turn {
   std::string mode;
   lease_epoch epoch = 0;
   turn_status status = turn_status::queued;
+  std::optional<uint64_t> most_tokens{};  ///< prompt and answer together; none: no limit
 };
 
 struct turn_end {
@@ -133,6 +143,7 @@ struct unfinished_turn {
   std::optional<api_key_id> api_key;
   lease_epoch epoch = 0;  ///< of the last owner; `claim` before writing
   chunked_text answer;    ///< what is durable: chunks 0, 1, 2 … up to the first hole
+  std::optional<uint64_t> most_tokens;
 };
 
 struct turn_place {
@@ -147,6 +158,9 @@ struct unfinished_session {
 
 namespace turns {
 
+/// In the same transaction it holds back the tokens that the turn may use at most, if the tenant or
+/// the key has a monthly limit: used and held together never exceed it, however many begin at once
+/// and wherever. They are held until the turn has ended, in whichever way.
 [[nodiscard]] query<begun_turn> begin(tenant_id tenant, const turn_start& start);
 
 /// Makes the caller the turn's only writer: queued or running -> running with a new epoch. None

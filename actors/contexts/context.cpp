@@ -117,7 +117,11 @@ task<outcome> run_aspect(aspect_call& c) {
 
 context::context(caf::actor_config& config, entity_id id,
                  std::shared_ptr<const context_services> services, lease_epoch lease)
-    : caf::event_based_actor(config), id_{id}, services_{std::move(services)}, lease_{lease} {}
+    : caf::event_based_actor(config),
+      id_{id},
+      services_{std::move(services)},
+      lease_{lease},
+      holds_{this, services_->database, id.tenant} {}
 
 context::~context() = default;
 
@@ -235,6 +239,22 @@ void context::fail(uint64_t ticket, agentese::error why) {
   send(this, reap_call{ticket});
 }
 
+agentese::error context::refused_tokens(const refusal& why, const aspect_call& call) {
+  auto out = agentese::errors::unavailable(call.full_path(), why.detail, why.retry_after_seconds);
+  if (why.status == 429) {
+    out.category = agentese::category::quota_exceeded;
+    out.code = "TOKENS_EXHAUSTED";
+    out.suggested_action = "wait for what is under way, or for the next month";
+  } else if (why.status < 500) {
+    out.category = agentese::category::invalid_input;
+    out.code = "INVALID_ARGUMENT";
+    out.retry_after.reset();
+    out.suggested_action = "ask for less, or with a key that may use more at once";
+  }
+  out.try_ = out.suggested_action;
+  return out;
+}
+
 agentese::error context::database_error(const sql::failure& why, const aspect_call& call) {
   using enum sql::failure::kind;
   constexpr std::string_view read_only_transaction = "25006";
@@ -291,10 +311,31 @@ void context::submit(uint64_t ticket, sql::transaction work,
 
 void context::ask_model(uint64_t ticket, llm::prompt ask, size_t max_bytes,
                         std::function<void(llm::collect_result)> done) {
+  const usage_id id{uuid::time_ordered()};
+  const auto key = running_.at(ticket)->call.by().key;
+  holds_.hold(id, key, std::move(ask),
+              [this, id, ticket, max_bytes, done = std::move(done)](const refusal& why,
+                                                                    llm::prompt what) {
+                const auto at = running_.find(ticket);
+                if (at == running_.end())
+                  holds_.release(id);  // its client has left, or its time is over
+                else if (why.status != 0)
+                  fail(ticket, refused_tokens(why, at->second->call));
+                else
+                  ask_held(id, ticket, std::move(what), max_bytes, done);
+              });
+}
+
+void context::ask_held(usage_id id, uint64_t ticket, llm::prompt ask, size_t max_bytes,
+                       std::function<void(llm::collect_result)> done) {
   const auto question = ++next_question_;
-  asking_.emplace(question, [this, ticket, done = std::move(done)](llm::collect_result x) {
+  asking_.emplace(question, [this, id, ticket, done = std::move(done)](llm::collect_result x) {
+    const auto* got = std::get_if<llm::collected>(&x);
+    holds_.keep(id, got == nullptr
+                        ? 0
+                        : uint64_t{got->end.tokens.tokens_in} + got->end.tokens.tokens_out);
     resume(ticket, [&] {
-      if (const auto* got = std::get_if<llm::collected>(&x))
+      if (got != nullptr)
         running_.at(ticket)->call.add_tokens(got->end.tokens.tokens_in, got->end.tokens.tokens_out);
       done(std::move(x));
     });

@@ -13,6 +13,7 @@
 
 #include "actors/contexts/call.hpp"
 #include "actors/persona/governance.hpp"
+#include "actors/token_holds.hpp"
 #include "runtime/handover.hpp"
 
 namespace kgents::actors {
@@ -114,6 +115,9 @@ private:
               std::function<void(std::vector<sql::rows>&)> done);
   void ask_model(uint64_t ticket, llm::prompt ask, size_t max_bytes,
                  std::function<void(llm::collect_result)> done);
+  void ask_held(usage_id id, uint64_t ticket, llm::prompt ask, size_t max_bytes,
+                std::function<void(llm::collect_result)> done);
+  [[nodiscard]] static agentese::error refused_tokens(const refusal& why, const aspect_call& call);
   void invoke(uint64_t ticket, context_services::nested what, std::function<void(outcome)> done);
   void send_message_to(uint64_t ticket, session_id to, send_message what,
                        std::function<void(answer<accepted>)> done);
@@ -137,6 +141,7 @@ private:
   std::unordered_map<uint64_t, std::function<void(outcome)>> invoking_;
   std::unordered_map<uint64_t, std::function<void(answer<accepted>)>> sending_;
   uint64_t next_question_ = 0;
+  token_holds holds_;
   std::optional<caf::typed_response_promise<runtime::departed>> leaving_;
   std::chrono::steady_clock::time_point leave_by_{};
   std::chrono::steady_clock::time_point last_use_{};

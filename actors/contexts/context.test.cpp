@@ -119,6 +119,8 @@ struct fixture : test_coordinator_fixture<> {
       invoked;
   bool may_retire = true;
   int64_t number = 42;
+  std::vector<cell> budget{{}, "0", {}, {}, {}, "f"};  // of tokens: no limit
+  std::vector<std::string> kept;  // of what was held back, when the model had answered
   caf::actor database = sys.spawn<scripted_database>(db);
   caf::actor one;
 
@@ -134,6 +136,14 @@ struct fixture : test_coordinator_fixture<> {
     db->on("read", "transaction_read_only", answer);
     db->on("look", "SELECT look", answer);
     db->on("keep", "UPDATE keep", answer);
+    db->on("hold", "kg.reserve_tokens", [this](const auto&) { return one_result(6, {budget}); });
+    const auto kept_one = [this](const sql::transaction& work) {
+      kept.push_back(work.statements.front().params.size() > 1 ? *work.statements.front().params[1]
+                                                               : "nothing");
+      return one_result(0, {});
+    };
+    db->on("kept", "UPDATE kg.token_reservations", kept_one);
+    db->on("released", "DELETE FROM kg.token_reservations", kept_one);
     services->database = database;
     services->nodes = &nodes;
     services->ask_model = [this](llm::prompt ask, size_t, auto done) {
@@ -307,6 +317,28 @@ CAF_TEST(what the model says counts) {
   CAF_CHECK(value(out).at("thought") == "because");
   CAF_CHECK_EQUAL((*out)->value.tokens_in, 3u);
   CAF_CHECK_EQUAL((*out)->value.tokens_out, 4u);
+}
+
+CAF_TEST(what a question to the model costs stays held until its usage is written) {
+  budget = {"5000", "9000", "0", "0", {}, "f"};
+  const auto first = ask("think", R"({"text":"why"})");
+  CAF_REQUIRE_EQUAL(asked.size(), 1u);
+  llm::collected said;
+  said.text = "because";
+  said.end.tokens = {3, 4, false};
+  asked[0].done(said);
+  consume_messages();
+  CAF_CHECK(first->has_value());
+  ask("think", R"({"text":"why"})");
+  asked[1].done(llm::failure{llm::error_type::internal, "no"});
+  consume_messages();
+  CAF_CHECK_EQUAL(kept, std::vector<std::string>({"7", "nothing"}));
+}
+
+CAF_TEST(beyond the budget of tokens an aspect ends before the model is asked) {
+  budget = {"0", "1000", "990", "5", {}, "f"};
+  CAF_CHECK_EQUAL(code(ask("think", R"({"text":"why"})")), "TOKENS_EXHAUSTED");
+  CAF_CHECK(asked.empty());
 }
 
 CAF_TEST(an aspect that invokes another asks for the same observer) {

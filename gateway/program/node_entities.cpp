@@ -266,6 +266,9 @@ void running_node::impl::serve_sessions() {
     const auto gate = tier.empty() ? gates_.of(tenant) : gates_.of(tenant, tier);
     return runtime::permits::take(gate->turns);
   };
+  sessions->most_answering = [](tenant_id, std::string_view tier) {
+    return tier.empty() ? 0 : runtime::concurrency_of(tier).turns;
+  };
   sessions->turn_ended = [this](tenant_id, api_key_id key, std::string_view status,
                                 uint64_t tokens) {
     metrics_.turns(status).Increment();

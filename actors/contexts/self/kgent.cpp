@@ -78,6 +78,7 @@ agentese::error refused_by_session(const aspect_call& c, const refusal& x) {
                                    : internal;
   out.code = x.status == 404   ? "SESSION_NOT_FOUND"
              : x.status == 409 ? "SESSION_CONFLICT"
+             : x.code == "quota_exceeded" ? "TOKENS_EXHAUSTED"
              : x.status == 429 ? "SESSION_BUSY"
              : x.status == 503 ? "UNAVAILABLE"
              : x.status == 504 ? "TIMEOUT"

@@ -15,11 +15,11 @@ beforeEach(async () => {
 async function begin(options = {}, client = db.app) {
   const o = { turn: randomUUID(), session, message: randomUUID(), answer: randomUUID(), content: 'hi', mode: null,
     budget: 'dialogue', onDisconnect: 'continue', apiKey: null, key: null, hash: null, usage: randomUUID(), tokens: 0,
-    limit: 8, ifBusy: 'queue', tenant: db.a, ...options };
+    limit: 8, ifBusy: 'queue', need: 0, least: 0, history: 20, answering: 0, tenant: db.a, ...options };
   const { rows } = await db.as(o.tenant, (app) => app.query(
-    'SELECT * FROM kg.begin_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)',
+    'SELECT * FROM kg.begin_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)',
     [o.turn, o.session, o.message, o.answer, o.content, o.mode, o.budget, o.onDisconnect, o.apiKey, o.key, o.hash, o.usage,
-      o.tokens, o.limit, o.ifBusy]), client);
+      o.tokens, o.limit, o.ifBusy, o.need, o.least, o.history, o.answering]), client);
   assert.equal(rows.length, 1);
   return rows[0];
 }
