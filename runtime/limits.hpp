@@ -58,8 +58,8 @@ inline constexpr auto passivate_after = 120s;
 inline constexpr uint32_t entity_in_flight = 4096;
 /// The same for a node: what two cores can answer within about a second.
 inline constexpr uint32_t node_in_flight = 20'000;
-/// Requests under way before a node is shared out between its tenants (runtime/admission/
-/// fair_share.hpp): …
+/// Requests under way before a node is shared out between its tenants (admission/fair_share.hpp):
+/// as many as the database's connections of a node answer in eight rounds.
 inline constexpr uint32_t saturated_at = 64;
 /// Readers of one thread that look for their places at once; the others wait. When a node dies, its
 /// thousands of followed sessions are activated elsewhere, and requests must not queue behind them.
