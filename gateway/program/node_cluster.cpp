@@ -14,7 +14,9 @@ namespace limits = runtime::limits;
 
 namespace {
 
-constexpr std::string_view role_names[] = {"gateway", "agentese", "kgent", "control", "meter"};
+// In the order of runtime::node_role.
+constexpr std::string_view role_names[] = {"gateway", "agentese", "kgent",
+                                           "control", "meter",    "cdc"};
 
 runtime::cluster::members::identity identity_for(const runtime::settings& config) {
   runtime::cluster::members::identity out;
