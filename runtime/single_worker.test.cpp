@@ -89,6 +89,15 @@ CAF_TEST(one node works at a time and another goes on when it stops) {
   CAF_CHECK(!first.subject.active());
 }
 
+CAF_TEST(a stop that waits has given the lease up) {
+  node one{"given", 1ms};
+  CAF_REQUIRE(one.done.reach(1));
+  one.subject.stop(patience);
+  CAF_CHECK_EQUAL(
+      shared_database().admin("SELECT count(*) FROM kg.worker_leases WHERE worker = 'given'"), "0");
+  one.subject.stop(patience);  // nothing is left to wait for
+}
+
 CAF_TEST(a lease that nobody renews goes to who asks next) {
   const auto dead = uuid::random().text();
   CAF_CHECK_EQUAL(shared_database().admin("SELECT kg.hold_worker('left', '" + dead + "', 0)"),
