@@ -158,7 +158,7 @@ void running_node::impl::take_down() {
   scheduler_.stop();
   if (cdc_)
     cdc_->stop();
-  stripe_.worker.stop(leave_within);
+  stripe_.worker.stop();
   thresholds_.stop();
   leave_cluster();
   journal_.flush(flush_within);
