@@ -59,7 +59,7 @@ struct session_fixture : test_coordinator_fixture<> {
     using cells = const std::vector<cell>&;
     on("load", "kg.session_state($1)",
        [this](cells) { return one_result(12, store.row_with_last_ended()); });
-    on("unfinished", "kg.unfinished_turns_of($1)", [this](cells) { return store.unfinished(); });
+    on("unfinished", "kg.turns_to_take_up($1)", [this](cells) { return store.unfinished(); });
     on("begin", "kg.begin_turn", [this](cells p) { return store.begin(p); });
     on("claim", "kg.claim_turn", [this](cells p) { return store.claim(*p[0]); });
     on("end", "kg.end_turn", [this](cells p) { return store.end(p); });

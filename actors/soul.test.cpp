@@ -197,7 +197,7 @@ CAF_TEST(what fails at the model has its own status and costs nothing) {
     CAF_CHECK_EQUAL(wrong(out).code, std::string{llm::to_string(type)});
     CAF_CHECK_EQUAL(wrong(out).retry_after_seconds, status == 503 ? 1u : 0u);
   }
-  CAF_CHECK(db->heard.empty());
+  CAF_CHECK(charged.empty());
 }
 
 CAF_TEST(an answer that cannot be charged is not given) {
@@ -283,6 +283,7 @@ CAF_TEST(an answer is made to fit into what could be held back) {
   say(open_question);
   const auto prompt = std::stoul(*held[2]) - asked.back().ask.max_tokens;
   budget = {std::to_string(prompt + 60), "2000", "0", "0", {}, "f"};
+  all.push_back(one);
   one = sys.spawn<soul>(id, services);  // which does not know yet that there was no limit
   consume_messages();
   say(open_question);

@@ -115,7 +115,7 @@ CAF_TEST(D14 every file may be applied again by hand without harm) {
 }
 
 CAF_TEST(D14 a file that changed after it was applied stops the run before anything else) {
-  auto files = without("19-turns");
+  auto files = without(std::string{latest_migration()});
   CAF_REQUIRE_EQUAL(run(false, files).error, "");
   std::vector<migration> changed(embedded_migrations().begin(), embedded_migrations().end());
   const std::string text = std::string{changed[5].text} + "-- one more line\n";
@@ -124,7 +124,8 @@ CAF_TEST(D14 a file that changed after it was applied stops the run before anyth
   CAF_CHECK(contains(refused.error, "05-tenants"));
   CAF_CHECK(contains(refused.error, checksum(changed[5])));
   CAF_CHECK(refused.applied.empty());
-  CAF_CHECK_EQUAL(value("SELECT to_regclass('kg.turns') IS NULL"), "t");
+  CAF_CHECK_EQUAL(value("SELECT count(*) FROM kg.schema_migrations"),
+                  std::to_string(files.size()));
 }
 
 CAF_TEST(D14 the ledger holds the SHA 256 of the files bytes) {
@@ -262,9 +263,10 @@ CAF_TEST(D16 the start is refused on a schema that is missing old or other) {
   CAF_REQUIRE(!check().empty());
   CAF_CHECK(contains(check()[0], "kgentsd migrate"));
 
-  CAF_REQUIRE_EQUAL(run(false, without("19-turns")).error, "");
+  const std::string latest{latest_migration()};
+  CAF_REQUIRE_EQUAL(run(false, without(latest)).error, "");
   CAF_REQUIRE_EQUAL(check().size(), 1u);
-  CAF_CHECK(contains(check()[0], "19-turns is not applied"));
+  CAF_CHECK(contains(check()[0], latest + " is not applied"));
 
   CAF_REQUIRE_EQUAL(run().error, "");
   CAF_CHECK(check().empty());

@@ -214,7 +214,7 @@ query<std::vector<unfinished_turn>> unfinished_of(tenant_id tenant, session_id s
   constexpr std::string_view text =
       "SELECT id, seq, status, message_id, answer_id, content, mode, budget, "
       "on_disconnect = 'cancel', api_key_id, epoch, answer, lengths, most_tokens "
-      "FROM kg.unfinished_turns_of($1)";
+      "FROM kg.turns_to_take_up($1)";
   return {{.tenant = tenant, .statements = {{text, {value(session)}}}, .read_only = true},
           parse_unfinished};
 }

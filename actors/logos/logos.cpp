@@ -69,9 +69,10 @@ task<bool> note(flow& f, runtime::agentese::journal& to, const invocation& what,
     to.note(std::move(mark));
     co_return true;
   }
-  co_return co_await f.wait<bool>([&f, &to, &mark](std::function<void(bool)> done) {
+  const auto write = [&f, &to, &mark](std::function<void(bool)> done) {
     to.note(std::move(mark), f.port().later([done = std::move(done)] { done(true); }));
-  });
+  };
+  co_return co_await f.wait<bool>(write);
 }
 
 void take_answer(invoked& out, answer<agentese::aspect_answer> got, uint32_t deadline_ms) {

@@ -70,7 +70,8 @@ CAF_TEST(an answer gives tokens and a message under two ids) {
                                   R"(session.message {)"
                                   R"("session_id":"00000000-0000-0000-0000-000000000003",)"
                                   R"("message_length":12,"role":"assistant"})"}));
-  CAF_CHECK_EQUAL(events_of(x)[1].id, events[1].id);
+  const auto again = events_of(x);
+  CAF_CHECK_EQUAL(again[1].id, events[1].id);
 }
 
 CAF_TEST(requests are counted by route and accepted messages are no requests) {

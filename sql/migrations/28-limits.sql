@@ -251,7 +251,7 @@ GRANT EXECUTE ON FUNCTION kg.token_room(uuid), kg.reserve_tokens(uuid, uuid, big
 --   oversized  it needs more than the key may use at once: `allowed`
 --   crowded    p_most_answering sessions of the tenant answer already (0: as many as like)
 -- `most_tokens` of one that is begun: what it may use, NULL when there is no limit.
-DROP FUNCTION kg.begin_turn(uuid, uuid, uuid, uuid, text, text, text, text, uuid, text, text, uuid, integer, integer, text);
+DROP FUNCTION IF EXISTS kg.begin_turn(uuid, uuid, uuid, uuid, text, text, text, text, uuid, text, text, uuid, integer, integer, text);
 CREATE OR REPLACE FUNCTION kg.begin_turn(
     p_turn uuid, p_session uuid, p_message uuid, p_answer uuid, p_content text, p_mode text, p_budget text,
     p_on_disconnect text, p_api_key uuid, p_key text, p_hash text, p_usage uuid, p_tokens_in_message integer,
@@ -397,10 +397,10 @@ END $$;
 GRANT EXECUTE ON FUNCTION kg.begin_turn(uuid, uuid, uuid, uuid, text, text, text, text, uuid, text, text, uuid, integer,
                                         integer, text, bigint, bigint, integer, integer) TO kg_app;
 
-DROP FUNCTION kg.unfinished_turns_of(uuid);
+DROP FUNCTION IF EXISTS kg.unfinished_turns_of(uuid);
 -- Its turns that have not ended, in their order, with the durable part of each answer up to the first hole: its text, and
 -- the bytes of each chunk.
-CREATE OR REPLACE FUNCTION kg.unfinished_turns_of(p_session uuid)
+CREATE OR REPLACE FUNCTION kg.turns_to_take_up(p_session uuid)
   RETURNS TABLE (id uuid, seq bigint, status text, message_id uuid, answer_id uuid, content text, mode text, budget text,
                  on_disconnect text, api_key_id uuid, epoch bigint, answer text, lengths text,
                  most_tokens bigint)
@@ -421,4 +421,4 @@ BEGIN
    WHERE t.session_id = p_session AND t.status IN ('queued', 'running')
    ORDER BY t.seq;
 END $$;
-GRANT EXECUTE ON FUNCTION kg.unfinished_turns_of(uuid) TO kg_app;
+GRANT EXECUTE ON FUNCTION kg.turns_to_take_up(uuid) TO kg_app;
