@@ -139,6 +139,7 @@ public:
     {
       std::lock_guard guard{mutex_};
       out = shown_;
+      out.fallback_events += handed_over_;
     }
     if (out.now != status::disconnected && out.now != status::not_started) {
       for (const auto& server : with_.servers)

@@ -59,11 +59,15 @@ async function metric(server, name) {
 
 /// The stream holds what the clients of the session heard, in that order, each once.
 async function checkStored(servers, session, turns, tenant) {
-  const found = await stored(servers, 'kgent-events', `kgent.session.${session}.>`);
   const heard = turns.flatMap((events) => [
     'dialogue_start',
     ...events.filter((e) => e.event !== 'turn').map((e) => (e.event === 'chunk' ? `${partsOf(e.id).turn}:${e.data.index}:${e.data.text}` : e.event)),
   ]);
+  // A client may hear of an event an instant before the bus does.
+  const found = await until(async () => {
+    const now = await stored(servers, 'kgent-events', `kgent.session.${session}.>`);
+    return now.length >= heard.length && now;
+  }, `${heard.length} events of ${session} in the stream`);
   const told = found.map(({ data }) => (data.type === 'chunk' ? `${data.turn_id}:${data.index}:${data.text}` : data.type));
   assert.deepEqual(told, heard);
   assert.equal(new Set(found.map((x) => x.id)).size, found.length, 'ids are unique');
