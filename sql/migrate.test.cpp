@@ -115,7 +115,8 @@ CAF_TEST(D14 every file may be applied again by hand without harm) {
 }
 
 CAF_TEST(D14 a file that changed after it was applied stops the run before anything else) {
-  auto files = without(std::string{latest_migration()});
+  const std::string latest{latest_migration()};
+  auto files = without(latest);
   CAF_REQUIRE_EQUAL(run(false, files).error, "");
   std::vector<migration> changed(embedded_migrations().begin(), embedded_migrations().end());
   const std::string text = std::string{changed[5].text} + "-- one more line\n";
@@ -124,8 +125,8 @@ CAF_TEST(D14 a file that changed after it was applied stops the run before anyth
   CAF_CHECK(contains(refused.error, "05-tenants"));
   CAF_CHECK(contains(refused.error, checksum(changed[5])));
   CAF_CHECK(refused.applied.empty());
-  CAF_CHECK_EQUAL(value("SELECT count(*) FROM kg.schema_migrations"),
-                  std::to_string(files.size()));
+  CAF_CHECK_EQUAL(
+      value("SELECT count(*) FROM kg.schema_migrations WHERE version = '" + latest + "'"), "0");
 }
 
 CAF_TEST(D14 the ledger holds the SHA 256 of the files bytes) {
