@@ -188,7 +188,7 @@ test('check says how a node would be linked to others', async () => {
 test('check --live is 1 when nobody listens, when the answer is no 200, and when there is none', async () => {
   const answers = ['HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n', ''];
   for (const answer of answers) {
-    const server = createServer((socket) => socket.end(answer)).listen(0, '127.0.0.1');
+    const server = createServer((socket) => socket.on('error', () => {}).end(answer)).listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     const { code, output } = await run(['check', '--live'], { API_PORT: server.address().port });
     server.close();
