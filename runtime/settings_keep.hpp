@@ -61,15 +61,6 @@ std::string_view keep_seconds(settings& out, std::string_view value) {
   return ok;
 }
 
-template <std::chrono::milliseconds llm_deadlines::*Member>
-std::string_view keep_llm_seconds(settings& out, std::string_view value) {
-  const auto time = parse::seconds(value);
-  if (!time)
-    return expected_seconds;
-  out.llm_timeouts.*Member = *time;
-  return ok;
-}
-
 template <size_t settings::*Member>
 std::string_view keep_cores(settings& out, std::string_view value) {
   if (value == "cores") {
@@ -90,31 +81,6 @@ std::string_view keep_postgres(settings& out, std::string_view value) {
   if (!url && (value.find("://") != std::string_view::npos || value.find('=') == value.npos))
     return "a libpq URL such as postgresql://kg_app@host:5432/kgents";
   return keep_secret<Member>(out, value);
-}
-
-template <provider_settings settings::*Provider>
-std::string_view keep_base_url(settings& out, std::string_view value) {
-  if (!parse::is_url(value, {"http", "https"}))
-    return "a URL that begins with http:// or https://";
-  while (value.ends_with('/'))
-    value.remove_suffix(1);
-  (out.*Provider).base_url = value;
-  return ok;
-}
-
-template <provider_settings settings::*Provider>
-std::string_view keep_api_key(settings& out, std::string_view value) {
-  // It becomes a header line, where a line break would start another.
-  if (std::ranges::any_of(value, [](unsigned char c) { return c <= ' ' || c >= 0x7f; }))
-    return "visible ASCII characters without blanks";
-  (out.*Provider).api_key = secret{std::string{value}};
-  return ok;
-}
-
-template <provider_settings settings::*Provider>
-std::string_view keep_model(settings& out, std::string_view value) {
-  (out.*Provider).model = value;
-  return ok;
 }
 
 template <class T, size_t N>
@@ -140,11 +106,12 @@ inline constexpr std::pair<std::string_view, node_role> roles[] = {{"gateway", n
                                                             {"control", node_role::control},
                                                             {"meter", node_role::meter},
                                                             {"cdc", node_role::cdc}};
-inline constexpr std::pair<std::string_view, log_severity> levels[] = {{"debug", log_severity::debug},
-                                                                {"info", log_severity::info},
-                                                                {"warn", log_severity::warn},
-                                                                {"warning", log_severity::warn},
-                                                                {"error", log_severity::error}};
+inline constexpr std::pair<std::string_view, log_severity> levels[] = {
+    {"debug", log_severity::debug},
+    {"info", log_severity::info},
+    {"warn", log_severity::warn},
+    {"warning", log_severity::warn},
+    {"error", log_severity::error}};
 
 inline std::string_view keep_llm(settings& out, std::string_view value) {
   constexpr std::string_view expected =
@@ -310,6 +277,7 @@ std::string_view keep_url_in(settings& out, std::string_view value) {
 
 template <auto Group, auto Member>
 std::string_view keep_key_in(settings& out, std::string_view value) {
+  // It becomes a header line, where a line break would start another.
   if (std::ranges::any_of(value, [](unsigned char c) { return c <= ' ' || c >= 0x7f; }))
     return "visible ASCII characters without blanks";
   (out.*Group).*Member = secret{std::string{value}};
