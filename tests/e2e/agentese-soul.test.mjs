@@ -33,7 +33,7 @@ test('19.21: six eigenvectors with the numbers of the table, whoever asks', asyn
 
 test('19.22: plans set the tier; a blank message costs nothing and counts nothing', async () => {
   const message = 'What should a small team hold on to when it grows?';
-  for (const [tier, budget, tokens] of [['custom', 'dormant', (n) => n === 0], ['free', 'whisper', (n) => n === 50], ['pro', 'dialogue', (n) => n > 0], ['enterprise', 'deep', (n) => n > 0]]) {
+  for (const [tier, budget, tokens] of [['free', 'whisper', (n) => n === 50], ['starter', 'whisper', (n) => n === 50], ['pro', 'dialogue', (n) => n > 0], ['enterprise', 'deep', (n) => n > 0], ['custom', 'deep', (n) => n > 0]]) {
     const who = await tenant('developer', { tier });
     const said = await who.ok('self.soul.dialogue', { message });
     assert.equal(said.budget_tier, budget, tier);
@@ -111,7 +111,7 @@ after(async () => {
 test('19.22: dormant never calls the model, nor does a template; others within their caps', async () => {
   const script = (await withModel(), provider).script({ deltas: ['Hold on to ', 'the doubts.'] });
   const message = `What should a small team of sailors hold on to when it grows? ${script.token}`;
-  for (const [tier, calls] of [['custom', 0], ['free', 0], ['pro', 1], ['enterprise', 1]]) {
+  for (const [tier, calls] of [['free', 0], ['starter', 0], ['pro', 1], ['enterprise', 1], ['custom', 1]]) {
     const who = await withModel('developer', { tier });
     const before = script.requests.length;
     const said = await who.ok('self.soul.dialogue', { message });
