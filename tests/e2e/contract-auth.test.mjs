@@ -124,9 +124,11 @@ test('13.2/18: a valid key and the body {} on dialogue is 422, naming prompt', a
 test('13.2/19 and 4.3: plans allow exactly their budgets', async () => {
   const allowed = {
     free: ['dormant', 'whisper'],
+    starter: ['dormant', 'whisper'],
     pro: ['dormant', 'whisper', 'dialogue'],
+    team: ['dormant', 'whisper', 'dialogue'],
     enterprise: ['dormant', 'whisper', 'dialogue', 'deep'],
-    custom: ['dormant'],
+    custom: ['dormant', 'whisper', 'dialogue', 'deep'],
   };
   for (const [tier, budgets] of Object.entries(allowed)) {
     const { key } = await newTenant(db, { tier });
