@@ -125,8 +125,8 @@ CAF_TEST(D14 a file that changed after it was applied stops the run before anyth
   CAF_CHECK(contains(refused.error, "05-tenants"));
   CAF_CHECK(contains(refused.error, checksum(changed[5])));
   CAF_CHECK(refused.applied.empty());
-  CAF_CHECK_EQUAL(
-      value("SELECT count(*) FROM kg.schema_migrations WHERE version = '" + latest + "'"), "0");
+  const auto query = "SELECT count(*) FROM kg.schema_migrations WHERE version = '" + latest + "'";
+  CAF_CHECK_EQUAL(value(query.c_str()), "0");
 }
 
 CAF_TEST(D14 the ledger holds the SHA 256 of the files bytes) {
