@@ -45,6 +45,9 @@ private:
 };
 
 /// Tokens of the present month (UTC), of a tenant or of a key with a limit of its own. Any thread.
+///
+/// A mirror for headers and early refusals: PostgreSQL decides when a turn begins (kg.begin_turn), and
+/// what other nodes have used is heard of when the key is looked up again.
 class month_tokens {
 public:
   void set(uint64_t tokens, std::chrono::sys_seconds now) noexcept;

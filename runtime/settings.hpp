@@ -39,7 +39,7 @@ enum class log_form : uint8_t { json, text };
 [[nodiscard]] std::string_view to_string(environment x) noexcept;
 [[nodiscard]] std::string_view to_string(provider_kind x) noexcept;
 
-/// What a node does. All of them by default, but for `cdc`, which works only where Qdrant is set.
+/// What a node does. All of them by default; `cdc` has work only where Qdrant or NATS is set.
 enum class node_role : uint8_t { gateway, agentese, kgent, control, meter, cdc };
 
 /// Who may call from a browser. `any` never carries credentials.
@@ -81,7 +81,7 @@ struct stripe_settings {
 
 /// The worker that keeps a vector index in step with PostgreSQL (data.md section 11).
 struct cdc_settings {
-  std::string qdrant_url;  ///< empty: the worker does not run
+  std::string qdrant_url;  ///< empty: nothing is vectorised; changes still go to NATS
   secret qdrant_api_key;
   size_t batch_size = 0;
   std::chrono::milliseconds poll_interval{};
