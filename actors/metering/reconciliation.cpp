@@ -95,7 +95,7 @@ public:
 
   void round(runtime::single_worker::next_round next) {
     next_ = std::move(next);
-    todo_ = stretches_at(wall::now());
+    remaining_ = stretches_at(wall::now());
     worst_ = 0;
     lines_ = 0;
     stretch();
@@ -103,11 +103,11 @@ public:
 
 private:
   void stretch() {
-    if (todo_.empty()) {
+    if (remaining_.empty()) {
       compared_(worst_);
       return end(with_.every);
     }
-    auto query = sql::metering::drift(todo_.back().period, with_.most_tenants);
+    auto query = sql::metering::drift(remaining_.back().period, with_.most_tenants);
     ask(std::move(query), [this](std::vector<sql::counter_drift> found) {
       for (const auto& x : found)
         differs(x.tenant, "counter", static_cast<double>(x.counted),
@@ -119,7 +119,7 @@ private:
   void totals() {
     if (!client_)
       return done_with_stretch();
-    const auto& now = todo_.back();
+    const auto& now = remaining_.back();
     ask(sql::metering::totals(now.from, now.to, with_.most_tenants),
         [this](std::vector<sql::tenant_total> found) {
           tenants_ = std::move(found);
@@ -130,7 +130,7 @@ private:
   void tenant() {
     if (tenants_.empty())
       return done_with_stretch();
-    const auto& now = todo_.back();
+    const auto& now = remaining_.back();
     outbound::http_request request;
     request.target = "/api/v1/meters/llm_tokens_total/query?subject=" +
                      outbound::url_escaped(tenants_.back().tenant.text()) +
@@ -153,7 +153,7 @@ private:
   }
 
   void done_with_stretch() {
-    todo_.pop_back();
+    remaining_.pop_back();
     stretch();
   }
 
@@ -163,7 +163,7 @@ private:
       worst_ = ratio;
     if (std::abs(ratio) > with_.tolerance && lines_++ < most_lines)
       log::warn("usage differs from what was counted", {{"tenant_id", tenant.text()},
-                                                        {"period", todo_.back().period},
+                                                        {"period", remaining_.back().period},
                                                         {"counted_by", from},
                                                         {"counted", theirs},
                                                         {"recorded", ours}});
@@ -189,7 +189,7 @@ private:
 
   void end(std::chrono::milliseconds wait) {
     tenants_.clear();
-    todo_.clear();
+    remaining_.clear();
     if (auto next = std::exchange(next_, nullptr))
       next(wait);
   }
@@ -200,7 +200,7 @@ private:
   const std::function<void(double)> compared_;
   std::optional<outbound::http_client> client_;
   runtime::single_worker::next_round next_;
-  std::vector<metering::stretch> todo_;
+  std::vector<metering::stretch> remaining_;
   std::vector<sql::tenant_total> tenants_;
   double worst_ = 0;
   size_t lines_ = 0;
