@@ -25,7 +25,7 @@ public:
   struct parts {
     const runtime::cluster::routes& where;
     runtime::ports& ports;
-    sql::pool& pool;
+    sql::transactor& pool;
     runtime::metrics& metrics;
     std::function<node_id()> self;
     std::function<size_t()> nodes;  ///< that are up, this one among them; never 0

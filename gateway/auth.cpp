@@ -19,7 +19,7 @@ refusal unknown_key() { return {401, "Invalid API key. Please check your credent
 
 }  // namespace
 
-authenticator::authenticator(sql::pool& pool, runtime::ports& ports, const runtime::secret& pepper)
+authenticator::authenticator(sql::transactor& pool, runtime::ports& ports, const runtime::secret& pepper)
     : pool_{pool}, ports_{ports}, pepper_{pepper.reveal()} {}
 
 authenticator::hash authenticator::hash_of(std::string_view key) const {

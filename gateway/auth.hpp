@@ -43,7 +43,7 @@ struct presented {
 /// thread; `done` comes on the asking I/O thread.
 class authenticator {
 public:
-  authenticator(sql::pool& pool, runtime::ports& ports, const runtime::secret& pepper);
+  authenticator(sql::transactor& pool, runtime::ports& ports, const runtime::secret& pepper);
 
   using result = std::variant<credential_ptr, refusal>;
 
@@ -72,7 +72,7 @@ private:
   void remember(const hash& x, credential_ptr who);
   void remember_unknown(const hash& x);
 
-  sql::pool& pool_;
+  sql::transactor& pool_;
   runtime::ports& ports_;
   const std::string pepper_;
   std::array<part, parts> parts_;

@@ -72,7 +72,7 @@ struct node {
   runtime::io_threads& threads;
   runtime::hubs& hubs;
   runtime::ports& ports;
-  sql::pool& pool;
+  sql::transactor& pool;  ///< kg_app's: a tenant's transaction goes to where its data lives
   authenticator& auth;
   admission& limits;
   readiness& ready;

@@ -8,7 +8,7 @@ namespace {
 
 class database_actor : public pinned_actor {
 public:
-  database_actor(caf::actor_config& config, io_unit* unit, sql::pool& pool)
+  database_actor(caf::actor_config& config, io_unit* unit, sql::transactor& pool)
       : pinned_actor(config, unit), pool_{pool} {}
 
   const char* name() const override { return "database"; }
@@ -28,12 +28,12 @@ public:
   }
 
 private:
-  sql::pool& pool_;
+  sql::transactor& pool_;
 };
 
 }  // namespace
 
-caf::actor spawn_database(caf::actor_system& system, io_unit* unit, sql::pool& pool) {
+caf::actor spawn_database(caf::actor_system& system, io_unit* unit, sql::transactor& pool) {
   return system.spawn<database_actor>(unit, pool);
 }
 

@@ -30,7 +30,7 @@ namespace kgents::runtime {
 
 /// The actor through which other actors reach a pool; it lives on the pool's thread and answers
 /// every `sql_call` with one `sql_result`, at the latest at the transaction's deadline.
-[[nodiscard]] caf::actor spawn_database(caf::actor_system& system, io_unit* unit, sql::pool& pool);
+[[nodiscard]] caf::actor spawn_database(caf::actor_system& system, io_unit* unit, sql::transactor& pool);
 
 /// From inside an actor: runs `query` and calls `done(std::variant<T, sql::failure>)` in it, with
 /// the parsed result.

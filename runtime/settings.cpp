@@ -134,9 +134,6 @@ complaint check_environment(program which, const settings& x) {
   if (x.seed_dev && !private_use)
     return "KGENTS_SEED_DEV contradicts KGENTS_ENV=" + std::string{to_string(x.env)} +
            "; development keys exist in dev and test only";
-  if (!x.auth_jwt_secret.empty() && !private_use)
-    return "AUTH_JWT_SECRET contradicts KGENTS_ENV=" + std::string{to_string(x.env)} +
-           "; use AUTH_JWKS_URL outside dev and test";
   if (!x.platform_key.empty() && x.platform_key.reveal().size() < 16)
     return "KGENTS_PLATFORM_KEY is too short; it should have at least 16 characters";
   return std::nullopt;
@@ -156,6 +153,27 @@ complaint check_stripe(const settings& x, const variables& from) {
   return std::nullopt;
 }
 
+complaint check_identity(const settings& x) {
+  const auto& id = x.identity;
+  const bool strict = x.env == environment::production || x.env == environment::enterprise;
+  if (!id.jwt_secret.empty() && x.env != environment::dev && x.env != environment::test)
+    return "AUTH_JWT_SECRET contradicts KGENTS_ENV=" + std::string{to_string(x.env)} +
+           "; use AUTH_JWKS_URL outside dev and test";
+  if (!id.jwt_secret.empty() && !id.jwks_url.empty())
+    return "AUTH_JWT_SECRET contradicts AUTH_JWKS_URL; tokens are verified with one of the two";
+  if (!id.jwt_secret.empty() && id.jwt_secret.reveal().size() < 32)
+    return "AUTH_JWT_SECRET is too short; it should have at least 32 characters";
+  if (id.enabled() && (id.issuer.empty() || id.audience.empty()))
+    return "AUTH_ISSUER and AUTH_AUDIENCE are required to accept JWTs; a token for another service "
+           "would be accepted without them";
+  if (!id.enabled() && (!id.issuer.empty() || !id.audience.empty() || id.provision))
+    return "AUTH_ISSUER, AUTH_AUDIENCE and AUTH_PROVISION have no effect without AUTH_JWKS_URL";
+  if (strict && id.jwks_url.starts_with("http:"))
+    return "AUTH_JWKS_URL begins with http://; with KGENTS_ENV=" + std::string{to_string(x.env)} +
+           " keys are fetched over https:// only";
+  return std::nullopt;
+}
+
 complaint check_databases(program which, const settings& x) {
   if (which == program::serve && x.database_url.empty())
     return "DATABASE_URL is not set; kgentsd serve needs a libpq URL as kg_app (kgentsd dev brings "
@@ -164,6 +182,9 @@ complaint check_databases(program which, const settings& x) {
     return "DATABASE_CONTROL_URL is not set; kgentsd serve needs a libpq URL as kg_control";
   if (which == program::migrate && x.admin_url.empty())
     return "DATABASE_ADMIN_URL is not set; kgentsd migrate needs a libpq URL as kg_migrator";
+  if (std::error_code unread;
+      !x.silo_secrets.empty() && !std::filesystem::is_directory(x.silo_secrets, unread))
+    return "KGENTS_SILO_SECRETS=" + x.silo_secrets.string() + " is not a directory";
   return std::nullopt;
 }
 
@@ -194,7 +215,7 @@ std::variant<settings, settings_error> load_settings(program which, const variab
   if (result.node_name.empty())
     result.node_name = host_name();
   for (auto wrong : {check_tls(result), check_cluster(which, result), check_providers(result),
-                     check_environment(which, result), check_stripe(result, from),
+                     check_environment(which, result), check_stripe(result, from), check_identity(result),
                      check_databases(which, result)})
     if (wrong)
       return settings_error{*std::move(wrong)};

@@ -101,6 +101,17 @@ struct llm_deadlines {
   std::chrono::milliseconds whole;
 };
 
+/// Who may vouch for users with a JWT. Off when neither the keys' address nor the secret is set.
+struct identity_settings {
+  std::string jwks_url;  ///< keys for RS256 and ES256
+  std::string issuer;    ///< required `iss`
+  std::string audience;  ///< required in `aud`
+  secret jwt_secret;     ///< HS256, in development and tests only
+  bool provision = false;  ///< a user seen for the first time is made, in the tenant of the token
+
+  [[nodiscard]] bool enabled() const noexcept { return !jwks_url.empty() || !jwt_secret.empty(); }
+};
+
 /// Everything that can be configured, checked. Filled by `load_settings` from the table behind
 /// `all_settings`, which holds the defaults, and immutable once the server runs.
 struct settings {
@@ -118,6 +129,11 @@ struct settings {
   secret database_url;  ///< as kg_app
   secret control_url;   ///< as kg_control
   secret admin_url;     ///< as kg_migrator; empty: this process cannot migrate
+  /// As kg_control, for LISTEN: around a pooler, which would hear nothing. Empty: `control_url`.
+  secret listen_url;
+  /// A directory for each silo's secret, named by `silo_dsn_ref`. Empty: silos are databases of the
+  /// same server.
+  std::filesystem::path silo_secrets;
   size_t pool_size = 0;
 
   environment env = environment::production;
@@ -152,16 +168,18 @@ struct settings {
   stripe_settings stripe;
   cdc_settings cdc;
   secret redis_url;  ///< empty: idempotency in memory
-  std::string auth_jwks_url;
-  std::string auth_issuer;
-  std::string auth_audience;
-  secret auth_jwt_secret;
+  identity_settings identity;
 
   log_severity log_level = log_severity::info;
   log_form log_format = log_form::json;
 
   std::filesystem::path state_dir;  ///< `dev` only: where its children keep their data
 };
+
+/// Where notifications are heard.
+[[nodiscard]] inline const secret& listen_url(const settings& x) {
+  return x.listen_url.empty() ? x.control_url : x.listen_url;
+}
 
 /// Which program asks: it decides the defaults and what is required.
 /// `migrate` needs DATABASE_ADMIN_URL only; `check` reports what is missing itself.

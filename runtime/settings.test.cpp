@@ -192,6 +192,35 @@ CAF_TEST(contradictions are refused) {
   CAF_CHECK(names(refusal(program::check), "AUTH_JWT_SECRET"));
 }
 
+CAF_TEST(tokens are accepted from one issuer for one audience) {
+  const std::string keys = "https://id.example.org/keys";
+  from = {{"AUTH_JWKS_URL", keys}, {"AUTH_ISSUER", "https://id.example.org"}};
+  CAF_CHECK(names(refusal(), "AUTH_AUDIENCE"));
+  from["AUTH_AUDIENCE"] = "kgents";
+  CAF_CHECK(loaded().identity.enabled());
+  CAF_CHECK(!loaded().identity.provision);
+  from["AUTH_JWT_SECRET"] = "0123456789abcdef0123456789abcdef";
+  CAF_CHECK(names(refusal(), "AUTH_JWKS_URL"));
+  from.erase("AUTH_JWKS_URL");
+  CAF_CHECK(loaded().identity.enabled());
+  from["AUTH_JWT_SECRET"] = "short";
+  CAF_CHECK(names(refusal(), "AUTH_JWT_SECRET"));
+  from = {{"AUTH_PROVISION", "yes"}};
+  CAF_CHECK(names(refusal(), "AUTH_PROVISION"));
+  from = {{"AUTH_JWKS_URL", "http://id.example.org/keys"},
+          {"AUTH_ISSUER", "i"},
+          {"AUTH_AUDIENCE", "a"},
+          {"KGENTS_ENV", "production"}};
+  CAF_CHECK(names(refusal(program::check), "https"));
+}
+
+CAF_TEST(silos have their secrets in a directory) {
+  from = {{"KGENTS_SILO_SECRETS", "/nowhere/silos"}};
+  CAF_CHECK(names(refusal(), "KGENTS_SILO_SECRETS"));
+  from = {{"KGENTS_SILO_SECRETS", "/tmp"}};
+  CAF_CHECK_EQUAL(loaded().silo_secrets.string(), "/tmp");
+}
+
 CAF_TEST(what is set for Stripe must fit together) {
   from = {{"STRIPE_SECRET_KEY", "sk_one"}};
   CAF_CHECK_EQUAL(loaded().stripe.api_key.reveal(), "sk_one");

@@ -258,13 +258,6 @@ inline std::string_view keep_redis(settings& out, std::string_view value) {
   return keep_secret<&settings::redis_url>(out, value);
 }
 
-inline std::string_view keep_jwks(settings& out, std::string_view value) {
-  if (!parse::is_url(value, {"http", "https"}))
-    return "a URL that begins with http:// or https://";
-  out.auth_jwks_url = value;
-  return ok;
-}
-
 template <auto Group, auto Member>
 std::string_view keep_url_in(settings& out, std::string_view value) {
   if (!parse::is_url(value, {"http", "https"}))

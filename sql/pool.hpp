@@ -35,12 +35,20 @@ struct fence {
   friend bool operator==(const fence&, const fence&) = default;
 };
 
+/// Which database a tenant's transaction is for.
+enum class plane : uint8_t {
+  data,     ///< what the tenant makes: in its silo, when it has one
+  control,  ///< who it is and what it owes: always in the shared database
+};
+
 /// What runs in one round trip and commits or fails as one.
 ///
 /// With a `tenant`, `SELECT kg.set_tenant_context($1)` goes first in the same pipeline, so RLS
 /// shows that tenant's rows only.
 struct transaction {
   std::optional<tenant_id> tenant{};
+  /// Without a tenant it is for the shared database whatever this says.
+  plane where = plane::data;
   /// Set: checked together with the context, in the same statement. When the shard's lease has
   /// another epoch the answer is `fenced`; otherwise the lease cannot move before this transaction
   /// has ended. It writes to the lease's row (a lock), so leave it out of what only reads.
@@ -91,6 +99,7 @@ struct failure {
     timeout,          ///< its deadline passed; if it was already running, it may have committed
     rejected,         ///< PostgreSQL refused it (see `sqlstate`); nothing of it was committed
     fenced,           ///< its `fence` is of an old lease; nothing of it was committed
+    moving,           ///< the tenant's data moves to another database; nothing of it was committed
     unknown_outcome,  ///< the connection was lost after the commit was sent
   };
   kind what = kind::unavailable;
@@ -103,6 +112,15 @@ using outcome = std::variant<std::vector<rows>, failure>;
 
 /// Must not throw. It may call `pool::submit` and `pool::stop`, and may destroy the pool.
 using callback = std::function<void(outcome)>;
+
+/// Where transactions are given: a pool, or what chooses one.
+class transactor {
+public:
+  virtual ~transactor() = default;
+  /// From any thread. `done` is called exactly once, on the io_context's thread (also for refusals
+  /// and after it was stopped).
+  virtual void submit(transaction work, callback done) = 0;
+};
 
 struct pool_options {
   std::string url;  ///< libpq URL or conninfo
@@ -142,16 +160,14 @@ struct pool_stats {
 ///
 /// Only unnamed statements and no session state, so PgBouncer in transaction mode can stand in
 /// between.
-class pool {
+class pool : public transactor {
 public:
   pool(boost::asio::io_context& context, pool_options options);
-  ~pool();
+  ~pool() override;
   pool(const pool&) = delete;
   pool& operator=(const pool&) = delete;
 
-  /// From any thread. `done` is called exactly once, on the io_context's thread (also for refusals
-  /// and after `stop`).
-  void submit(transaction work, callback done);
+  void submit(transaction work, callback done) override;
 
   /// From any thread, any number of times: closes all connections. What is queued is answered
   /// `unavailable`, what is in flight as if its connection were lost.

@@ -29,7 +29,7 @@ using nothing = std::monostate;
 /// Runs it and calls `done(answer<T>)` once, on the pool's io_context thread. `done` must be
 /// copyable and must not throw.
 template <class T, class Done>
-void run(pool& where, query<T> what, Done done) {
+void run(transactor& where, query<T> what, Done done) {
   where.submit(std::move(what.work),
                [parse = what.parse, done = std::move(done)](outcome result) mutable {
                  if (auto* why = std::get_if<failure>(&result))

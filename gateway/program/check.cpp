@@ -186,7 +186,7 @@ int check(const runtime::settings& config, std::ostream& out) {
   check_providers(config, lines);
   check_cluster(config, lines);
   check_services(config, lines);
-  check_optional("AUTH_JWKS_URL", config.auth_jwks_url, "not set; no JWTs", lines);
+  check_optional("AUTH_JWKS_URL", config.identity.jwks_url, "not set; no JWTs", lines);
   print_limits(out);
   return lines.any_failed() ? exit_unavailable : exit_ok;
 }

@@ -75,7 +75,7 @@ void running_node::impl::join_cluster() {
 /// pooler is in between) is seen a heartbeat later.
 void running_node::impl::hear_changes() {
   sql::listener_options options;
-  options.url = config_.control_url.reveal();
+  options.url = listen_url(config_).reveal();
   options.channel = sql::cluster_channel;
   sql::listener_events events;
   events.listening = [this] {

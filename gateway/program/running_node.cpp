@@ -58,7 +58,7 @@ http::server_options server_for(const runtime::settings& config) {
 runtime::agentese::event_feed::options news_for(const runtime::settings& config) {
   runtime::agentese::event_feed::options out;
   if (!config.cluster_host.empty())
-    out.listen_url = config.control_url.reveal();
+    out.listen_url = listen_url(config).reveal();
   return out;
 }
 

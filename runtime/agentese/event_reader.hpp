@@ -45,7 +45,7 @@ class event_reader : public std::enable_shared_from_this<event_reader> {
 public:
   struct parts {
     event_hub& hub;
-    sql::pool& app;
+    sql::transactor& app;
     subscription_metrics& metrics;
   };
 
@@ -92,7 +92,7 @@ private:
   void ask(sql::query<T> what, F done);
 
   event_hub& hub_;
-  sql::pool& app_;
+  sql::transactor& app_;
   subscription_metrics& metrics_;
   const tenant_id tenant_;
   subscription machine_;
