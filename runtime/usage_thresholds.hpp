@@ -25,7 +25,8 @@ public:
   usage_thresholds(io_thread& thread, sql::pool& control, tell how);
 
   void start() { worker_.start(); }
-  void stop() { worker_.stop(); }
+  /// From any thread but `thread`; waits that long at most until another node may look.
+  void stop(std::chrono::milliseconds at_most) { worker_.stop(at_most); }
 
 private:
   single_worker worker_;

@@ -76,7 +76,7 @@ struct fixture {
       std::this_thread::yield();
     while (well && untold() != "0" && std::chrono::steady_clock::now() < give_up)
       std::this_thread::yield();
-    subject.stop();
+    subject.stop(std::chrono::seconds{1});
   }
 
   [[nodiscard]] std::string untold() const {

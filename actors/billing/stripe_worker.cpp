@@ -44,9 +44,9 @@ public:
                                                        });
     worker_->start();
   }
-  void end() {
+  void end(std::chrono::milliseconds at_most) {
     if (worker_)
-      worker_->stop();
+      worker_->stop(at_most);
   }
   void wake() {
     if (worker_)
@@ -184,10 +184,10 @@ stripe_worker::stripe_worker(runtime::io_thread& thread, sql::pool& control, tie
                              stripe_figures& figures, stripe_probe probe)
     : impl_{std::make_shared<impl>(thread, control, std::move(tiers), figures, std::move(probe))} {}
 
-stripe_worker::~stripe_worker() { stop(); }
+stripe_worker::~stripe_worker() { stop({}); }
 
 void stripe_worker::start() { impl_->begin(); }
-void stripe_worker::stop() { impl_->end(); }
+void stripe_worker::stop(std::chrono::milliseconds at_most) { impl_->end(at_most); }
 void stripe_worker::wake() { impl_->wake(); }
 
 }  // namespace kgents::billing

@@ -42,8 +42,9 @@ public:
 
   /// Any thread, once.
   void start();
-  /// Any thread: begins nothing more.
-  void stop();
+  /// Begins nothing more, and waits that long at most until another node may. From any thread but
+  /// the worker's, while `control` works.
+  void stop(std::chrono::milliseconds at_most);
   /// Any thread: an event has come. Where another node has the lease it finds it by itself.
   void wake();
 

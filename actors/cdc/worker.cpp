@@ -55,7 +55,7 @@ public:
     rounds_.emplace(thread_, control_, "cdc", [this](auto next) { begin_round(std::move(next)); });
   }
 
-  ~impl() { stop(); }
+  ~impl() { stop({}); }
 
   void start() {
     started_ = true;
@@ -63,7 +63,7 @@ public:
     rounds_->start();
   }
 
-  void stop() {
+  void stop(std::chrono::milliseconds at_most) {
     if (!std::exchange(started_, false))
       return;
     std::promise<void> over;
@@ -75,7 +75,7 @@ public:
         over.set_value();
     });
     stopping_ = true;
-    rounds_->stop();
+    rounds_->stop(at_most);
     if (is_over.wait_for(stop_within) != std::future_status::ready)
       log::warn("a batch of changes did not end in time; it is taken up again later");
     thread_.stop();
@@ -331,10 +331,10 @@ private:
 worker::worker(worker_options options, sql::pool& control, runtime::cdc_metrics& metrics)
     : impl_{std::make_unique<impl>(std::move(options), control, metrics)} {}
 
-worker::~worker() { stop(); }
+worker::~worker() { stop({}); }
 
 void worker::start() { impl_->start(); }
-void worker::stop() { impl_->stop(); }
+void worker::stop(std::chrono::milliseconds at_most) { impl_->stop(at_most); }
 void worker::wake() { impl_->wake(); }
 
 void worker::search(std::string table, tenant_id tenant, std::string text, size_t most,

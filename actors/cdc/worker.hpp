@@ -37,9 +37,9 @@ public:
   /// Any thread, once.
   void start();
   /// Finishes the batch under way, for at most ten seconds: what has not come to its end by then is
-  /// another's when its claim expires. Blocks; from the thread that started it. Call it while
-  /// `control` works.
-  void stop();
+  /// another's when its claim expires, and waits `at_most` until another node may begin. Blocks;
+  /// from the thread that started it. Call it while `control` works.
+  void stop(std::chrono::milliseconds at_most);
   /// There is something new to do. Any thread.
   void wake();
 

@@ -157,9 +157,9 @@ void running_node::impl::take_down() {
   server_.stop();
   scheduler_.stop();
   if (cdc_)
-    cdc_->stop();
-  stripe_.worker.stop();
-  thresholds_.stop();
+    cdc_->stop(leave_within);
+  stripe_.worker.stop(leave_within);
+  thresholds_.stop(leave_within);
   leave_cluster();
   journal_.flush(flush_within);
   usage_.flush(flush_within);
