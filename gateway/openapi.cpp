@@ -24,6 +24,22 @@ json::object problem(std::string_view description) {
            content("application/json", json::object{{"$ref", "#/components/schemas/Problem"}})}};
 }
 
+std::string_view name_of(scope x) {
+  switch (x) {
+    case scope::read:
+      return "read";
+    case scope::write:
+      return "write";
+    case scope::admin:
+      return "admin";
+    case scope::billing:
+      return "billing";
+    case scope::none:
+      break;
+  }
+  return "";
+}
+
 bool is_agentese(const route& r) { return r.tag.starts_with("agentese"); }
 
 /// A `{path*}` stands for several segments, which OpenAPI has no word for.
@@ -141,6 +157,22 @@ json::object responses_of(const route& r) {
   return out;
 }
 
+/// Who may: the schemes a credential can come in, each with the scope it needs, which OpenAPI 3.1
+/// has as a role.
+json::array security_of(const route& r) {
+  if (r.who == access::open)
+    return {};
+  if (r.who == access::platform)
+    return {json::object{{"platformKey", json::array{}}}};
+  json::array scopes;
+  if (r.needs != scope::none)
+    scopes.emplace_back(name_of(r.needs));
+  json::array out{json::object{{"apiKey", scopes}}, json::object{{"bearer", scopes}}};
+  if (r.who == access::query_key)
+    out.push_back(json::object{{"queryKey", scopes}});
+  return out;
+}
+
 json::object operation(const route& r) {
   json::object out{{"operationId", operation_id(r)},
                    {"tags", json::array{r.tag}},
@@ -155,10 +187,7 @@ json::object operation(const route& r) {
     out["requestBody"] = json::object{
         {"required", false},
         {"content", content("application/json", json::object{{"type", "object"}})}};
-  if (r.who == access::open)
-    out["security"] = json::array{};
-  else if (r.who == access::platform)
-    out["security"] = json::array{json::object{{"platformKey", json::array{}}}};
+  out["security"] = security_of(r);
   return out;
 }
 
@@ -186,6 +215,11 @@ json::object document() {
   json::object security{
       {"apiKey", json::object{{"type", "apiKey"}, {"in", "header"}, {"name", "X-API-Key"}}},
       {"bearer", json::object{{"type", "http"}, {"scheme", "bearer"}}},
+      {"queryKey",
+       json::object{{"type", "apiKey"},
+                    {"in", "query"},
+                    {"name", "api_key"},
+                    {"description", "The same key, for browsers' event sources and sockets."}}},
       {"platformKey",
        json::object{{"type", "apiKey"},
                     {"in", "header"},
