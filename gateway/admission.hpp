@@ -91,7 +91,8 @@ private:
 
   parts at_;
   runtime::fair_share shares_;
-  runtime::address_limits addresses_;
+  /// Requests without a valid credential (events-and-billing.md 8.2, L5).
+  runtime::address_limits addresses_{60};
 };
 
 /// \name What a refused request is told (events-and-billing.md 8.4), and counted as.

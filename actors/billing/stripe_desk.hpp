@@ -1,8 +1,8 @@
 #pragma once
 
-#include "actors/billing/delivery_limit.hpp"
 #include "actors/billing/stripe_api.hpp"
 #include "actors/billing/stripe_worker.hpp"
+#include "runtime/admission/addresses.hpp"
 
 namespace kgents::billing {
 
@@ -19,7 +19,7 @@ struct stripe_desk {
   sql::pool& ledger;
   stripe_figures figures;
   stripe_api api;
-  delivery_limit deliveries;
+  runtime::address_limits deliveries{100};  ///< events-and-billing.md 4.1
   stripe_worker worker;  ///< started where the node has the role `meter` and a secret is set
 };
 

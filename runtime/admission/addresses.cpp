@@ -10,8 +10,6 @@ namespace ip = boost::asio::ip;
 
 namespace {
 
-constexpr double per_second = address_limits::per_minute / 60.0;
-
 ip::address parsed(std::string_view text, boost::system::error_code& wrong) {
   const auto out = ip::make_address(std::string{text}, wrong);
   if (!wrong && out.is_v6() && out.to_v6().is_v4_mapped())
@@ -40,6 +38,7 @@ bool is_loopback(std::string_view address) noexcept {
 }
 
 uint32_t address_limits::take(std::string_view address, clock::time_point now) {
+  const double per_second = per_minute_ / 60;
   auto who = client_of(address);
   auto& p = parts_[std::hash<std::string>{}(who) % parts];
   std::lock_guard guard{p.mutex};
@@ -54,11 +53,11 @@ uint32_t address_limits::take(std::string_view address, clock::time_point now) {
     if (p.all.size() >= most_addresses / parts)
       p.all.erase(p.all.begin());
     at = p.all.try_emplace(std::move(who)).first;
-    at->second.filled = now;
+    at->second = {per_minute_, now};
   }
   auto& x = at->second;
-  x.left = std::min<double>(
-      per_minute, x.left + per_second * std::chrono::duration<double>(now - x.filled).count());
+  const std::chrono::duration<double> passed = now - x.filled;
+  x.left = std::min(per_minute_, x.left + per_second * passed.count());
   x.filled = now;
   if (x.left < 1)
     return std::max(1u, static_cast<uint32_t>(std::ceil((1 - x.left) / per_second)));

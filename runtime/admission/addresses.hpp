@@ -10,8 +10,8 @@
 
 namespace kgents::runtime {
 
-/// Requests without a valid credential, by client address: 60 a minute, all of them at once if they
-/// like (events-and-billing.md 8.2, L5). An IPv6 client is its /64.
+/// What a client address may do in a minute, all of it at once if it likes. An IPv6 client is its
+/// /64.
 ///
 /// The table is bounded: an address that has not asked for a minute is forgotten, and when all of
 /// them have, one of them is forgotten all the same, so an attacker with many addresses gets what
@@ -20,8 +20,9 @@ class address_limits {
 public:
   using clock = std::chrono::steady_clock;
 
-  static constexpr uint32_t per_minute = 60;
   static constexpr size_t most_addresses = 16'384;  ///< some 2 MB
+
+  explicit address_limits(double per_minute) noexcept : per_minute_{per_minute} {}
 
   /// Takes one; how many seconds to wait if there is none, else 0.
   [[nodiscard]] uint32_t take(std::string_view address, clock::time_point now);
@@ -30,7 +31,7 @@ public:
 
 private:
   struct bucket {
-    double left = per_minute;
+    double left = 0;
     clock::time_point filled;
   };
   struct part {
@@ -40,6 +41,7 @@ private:
   };
   static constexpr size_t parts = 16;
 
+  const double per_minute_;
   std::array<part, parts> parts_;
 };
 

@@ -10,7 +10,7 @@ using namespace kgents::runtime;
 namespace {
 
 struct fixture {
-  address_limits limits;
+  address_limits limits{60};
   address_limits::clock::time_point now{1h};
 
   int allowed(std::string_view who, int times) {
