@@ -91,6 +91,13 @@ export class Stripe {
     return made;
   }
 
+  /// A customer of that tenant, as its first checkout makes one.
+  customer(tenant) {
+    const customer = { id: id('cus'), object: 'customer', email: `${tenant}@example.org`, name: null, metadata: { tenant_id: tenant } };
+    this.customers.set(customer.id, customer);
+    return customer.id;
+  }
+
   subscribe(customer, price, metadata = {}) {
     const subscription = {
       id: id('sub'),
