@@ -1,0 +1,76 @@
+#include "sql/silo_dsn.hpp"
+
+#include <libpq-fe.h>
+
+#include <fstream>
+#include <memory>
+
+namespace kgents::sql {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+void append(std::string& out, std::string_view keyword, std::string_view value) {
+  if (!out.empty())
+    out += ' ';
+  out += keyword;
+  out += "='";
+  for (const char x : value) {
+    if (x == '\'' || x == '\\')
+      out += '\\';
+    out += x;
+  }
+  out += '\'';
+}
+
+/// The longest URL that is read from a file.
+constexpr size_t most_bytes = 16384;
+
+}  // namespace
+
+std::variant<std::string, no_dsn> with_database(const std::string& url,
+                                                std::string_view database) {
+  char* wrong = nullptr;
+  const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options{
+      PQconninfoParse(url.c_str(), &wrong), PQconninfoFree};
+  PQfreemem(wrong);  // it repeats the URL
+  if (!options)
+    return no_dsn{"the database URL cannot be parsed"};
+  std::string out;
+  bool patient = false;
+  for (const auto* x = options.get(); x->keyword != nullptr; ++x) {
+    if (x->val == nullptr || std::string_view{x->keyword} == "dbname")
+      continue;
+    patient = patient || std::string_view{x->keyword} == "connect_timeout";
+    append(out, x->keyword, x->val);
+  }
+  if (!patient)
+    append(out, "connect_timeout", "3");
+  append(out, "dbname", database);
+  return out;
+}
+
+bool has_secret(const silo_servers& where, std::string_view dsn_ref) {
+  std::error_code unread;
+  return !where.secrets.empty() && !dsn_ref.empty() &&
+         fs::is_directory(where.secrets / dsn_ref, unread);
+}
+
+std::variant<std::string, no_dsn> silo_url(const silo_servers& where, std::string_view dsn_ref,
+                                           std::string_view name, const std::string& shared_url,
+                                           std::string_view database) {
+  if (!has_secret(where, dsn_ref))
+    return with_database(shared_url, database);
+  std::ifstream file{where.secrets / dsn_ref / name};
+  std::string text(most_bytes, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
+    text.pop_back();
+  if (text.empty())
+    return no_dsn{"the secret " + std::string{dsn_ref} + " has no " + std::string{name}};
+  return text;
+}
+
+}  // namespace kgents::sql
