@@ -118,7 +118,9 @@ DECLARE
   v_details jsonb := '{}';
   v_changed text[];
 BEGIN
-  IF EXISTS (SELECT FROM kg.audit_log a WHERE a.tenant_id = v_tenant AND a.xact = pg_current_xact_id()
+  -- A silo (migration 35) only mirrors who is who: it was told of where it happened.
+  IF EXISTS (SELECT FROM kg.silo)
+     OR EXISTS (SELECT FROM kg.audit_log a WHERE a.tenant_id = v_tenant AND a.xact = pg_current_xact_id()
                 AND (a.object_id = v_id OR v_id = ANY (a.also))) THEN
     RETURN NULL;
   END IF;
