@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <unordered_set>
 
 #include "runtime/limits.hpp"
 
@@ -128,12 +129,13 @@ std::vector<api_key_id> authenticator::keys() const {
   return out;
 }
 
-void authenticator::forget(const std::vector<api_key_id>& keys) {
+void authenticator::forget(const std::vector<sql::unfit_key>& keys) {
+  std::unordered_set<api_key_id> which;
+  for (const auto& x : keys)
+    which.insert(x.key);
   for (auto& p : parts_) {
     std::lock_guard guard{p.mutex};
-    std::erase_if(p.found, [&](const auto& x) {
-      return std::find(keys.begin(), keys.end(), x.second->key.key) != keys.end();
-    });
+    std::erase_if(p.found, [&](const auto& x) { return which.contains(x.second->key.key); });
   }
 }
 

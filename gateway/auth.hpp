@@ -54,8 +54,8 @@ public:
 
   /// The keys that are cached as good.
   [[nodiscard]] std::vector<api_key_id> keys() const;
-  /// They are not good any more: the next request with one is looked up.
-  void forget(const std::vector<api_key_id>& keys);
+  /// They may not be what they were: the next request with one is looked up.
+  void forget(const std::vector<sql::unfit_key>& keys);
 
 private:
   using hash = std::string;  // 64 hex characters

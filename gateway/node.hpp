@@ -10,6 +10,7 @@
 #include "actors/llm/provider_chain.hpp"
 #include "actors/logos/capability.hpp"
 #include "actors/logos/logos.hpp"
+#include "gateway/access.hpp"
 #include "gateway/admission.hpp"
 #include "gateway/auth.hpp"
 #include "gateway/saas_health.hpp"
@@ -77,6 +78,7 @@ struct node {
   admission& limits;
   readiness& ready;
   live_keys& streams;
+  access_watch& access;  ///< tell it when somebody's rights were changed
   const cluster_control& cluster;
   const actors::logos& logos;
   const actors::capability_authority& capabilities;

@@ -48,6 +48,20 @@ std::optional<resolved_key> parse_resolved(std::vector<rows>& all) {
   return key;
 }
 
+// A word of a newer schema is read as the safest one: nothing may be done with the key.
+unfit parse_unfit(std::string_view x) {
+  using enum unfit;
+  if (x == "changed")
+    return changed;
+  if (x == "unreadable")
+    return unreadable;
+  if (x == "key_expired")
+    return key_expired;
+  if (x == "user_deactivated")
+    return user_deactivated;
+  return x == "tenant_inactive" ? tenant_inactive : key_revoked;
+}
+
 }  // namespace
 
 query<std::optional<resolved_key>> resolve(std::string_view hash) {
@@ -60,7 +74,7 @@ query<std::optional<resolved_key>> resolve(std::string_view hash) {
   return {{.statements = {{text, {std::string{hash}}}}, .read_only = true}, parse_resolved};
 }
 
-query<std::vector<api_key_id>> dead_among(const std::vector<api_key_id>& some) {
+query<std::vector<unfit_key>> unfit_among(const std::vector<api_key_id>& some) {
   std::string list = "{";
   for (const auto& x : some) {
     x.value.append_to(list);
@@ -69,14 +83,14 @@ query<std::vector<api_key_id>> dead_among(const std::vector<api_key_id>& some) {
   if (list.size() > 1)
     list.pop_back();
   list += '}';
-  return {
-      {.statements = {{"SELECT * FROM kg.dead_keys($1)", {std::move(list)}}}, .read_only = true},
-      [](std::vector<rows>& all) {
-        std::vector<api_key_id> out;
-        for (int i = 0; i < all[0].size(); ++i)
-          out.push_back(id_at<api_key_id>(all[0], i, 0));
-        return out;
-      }};
+  return {{.statements = {{"SELECT key_id, reason FROM kg.unfit_keys($1)", {std::move(list)}}},
+           .read_only = true},
+          [](std::vector<rows>& all) {
+            std::vector<unfit_key> out;
+            for (int i = 0; i < all[0].size(); ++i)
+              out.push_back({id_at<api_key_id>(all[0], i, 0), parse_unfit(all[0].text(i, 1))});
+            return out;
+          }};
 }
 
 query<key_usage> usage_of(tenant_id tenant, api_key_id key) {

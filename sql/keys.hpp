@@ -41,6 +41,21 @@ struct resolved_key {
   std::optional<std::chrono::system_clock::time_point> expires_at;
 };
 
+/// Why what is known of a key may be believed no more.
+enum class unfit : uint8_t {
+  changed,     ///< something else was granted: look it up again
+  unreadable,  ///< and it may not read any more
+  key_revoked,
+  key_expired,
+  user_deactivated,
+  tenant_inactive,  ///< canceled, paused or deleted
+};
+
+struct unfit_key {
+  api_key_id key;
+  unfit why = unfit::changed;
+};
+
 namespace keys {
 
 /// By the hash of the whole key (lower-case hex, 64 characters). Needs no tenant: it finds it. None
@@ -48,9 +63,9 @@ namespace keys {
 /// tenant is returned.
 [[nodiscard]] query<std::optional<resolved_key>> resolve(std::string_view hash);
 
-/// Of these keys, those that are revoked, expired, or whose tenant or user may not act any more.
-/// Only on a pool of the control role.
-[[nodiscard]] query<std::vector<api_key_id>> dead_among(const std::vector<api_key_id>& some);
+/// Of these keys, those that are revoked, expired, whose tenant or user may not act any more, or
+/// of which something changed in the last minute. Only on a pool of the control role.
+[[nodiscard]] query<std::vector<unfit_key>> unfit_among(const std::vector<api_key_id>& some);
 
 /// What a key has used up: two rows that are kept with every answer.
 struct key_usage {

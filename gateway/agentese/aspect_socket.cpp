@@ -30,8 +30,8 @@ public:
         usual_{std::move(usual)},
         permit_{std::move(permit)},
         open_{c->at.metrics.ws_streams} {
-    watch_ = c->at.streams.watch(c->who->key.key, c->x->thread(), [this] {
-      revoked_ = true;
+    watch_ = c->at.streams.watch(c->who, c->x->thread(), [this](end_reason why) {
+      ends_ = why;
       wake();
     });
   }
@@ -72,7 +72,7 @@ public:
     for (auto& x : answers_)
       out.add(std::move(x));
     answers_.clear();
-    if (overrun_ || revoked_)
+    if (overrun_ || ends_)
       return state::end;
     bool more = false;
     for (auto x = speaking_.begin(); x != speaking_.end();) {
@@ -89,8 +89,8 @@ public:
   }
 
   std::pair<uint16_t, std::string> close_code() const override {
-    if (revoked_)
-      return {4401, "the API key was revoked"};
+    if (ends_)
+      return {close_credential, std::string{to_string(*ends_)}};
     if (overrun_)
       return {1008, "too many unread answers"};
     return {1012, "the server restarts: connect again"};
@@ -388,7 +388,7 @@ private:
   std::vector<event_ptr> events_;
   size_t running_ = 0;
   bool overrun_ = false;
-  bool revoked_ = false;
+  std::optional<end_reason> ends_;
 };
 
 }  // namespace

@@ -101,7 +101,6 @@ private:
   // node_watch.cpp
   void look_after_streams();
   void probe_database();
-  void check_keys();
   void refresh_metrics();
   saas_parts saas_view();
 
@@ -121,7 +120,6 @@ private:
   runtime::cluster::routes routes_;
   runtime::cluster::arrivals arrivals_;
   runtime::cluster::turn_registry turns_;
-  std::atomic<bool> checking_keys_{false};
   runtime::tenant_gates gates_;
   runtime::session_logs logs_;
   runtime::io_threads threads_;
@@ -157,6 +155,7 @@ private:
   authenticator auth_;
   admission limits_;
   live_keys streams_;
+  access_watch access_;
   cluster_control cluster_;
   saas_parts saas_;
   std::unique_ptr<cdc::worker> cdc_;

@@ -5,7 +5,6 @@
 #include "gateway/program/node_impl.hpp"
 #include "runtime/bus/payloads.hpp"
 #include "runtime/telemetry/log.hpp"
-#include "sql/keys.hpp"
 #include "sql/migrate.hpp"
 
 namespace kgents::gateway {
@@ -89,28 +88,9 @@ void running_node::impl::probe_database() {
       return;
     probe_database();
     look_after_streams();
-    check_keys();
+    access_.look();
     check_hearing();
     log_shards();
-  });
-}
-
-/// Whether the keys in use still hold: a revoked one is refused, and its streams end, within two
-/// seconds.
-void running_node::impl::check_keys() {
-  auto keys = streams_.all();
-  const auto cached = auth_.keys();
-  keys.insert(keys.end(), cached.begin(), cached.end());
-  if (keys.empty() || checking_keys_.exchange(true))
-    return;
-  auto query = sql::keys::dead_among(keys);
-  query.work.deadline = std::chrono::steady_clock::now() + probe_deadline;
-  sql::run(control_, std::move(query), [this](auto out) {
-    checking_keys_ = false;
-    if (const auto* dead = std::get_if<0>(&out); dead != nullptr && !dead->empty()) {
-      auth_.forget(*dead);
-      streams_.revoke(*dead);
-    }
   });
 }
 

@@ -4,15 +4,82 @@
 
 namespace kgents::gateway {
 
-std::shared_ptr<void> live_keys::watch(api_key_id key, runtime::io_thread& thread,
-                                       std::function<void()> end) {
-  auto fresh = std::make_shared<stream>(stream{thread, std::move(end)});
+namespace {
+
+std::string_view sentence(end_reason x) noexcept {
+  switch (x) {
+    case end_reason::key_revoked:
+      return "The API key was revoked.";
+    case end_reason::key_expired:
+      return "The API key has expired.";
+    case end_reason::token_expired:
+      return "The token has expired.";
+    case end_reason::user_deactivated:
+      return "The user was deactivated.";
+    case end_reason::tenant_inactive:
+      return "The tenant is not active.";
+  }
+  return {};
+}
+
+/// None: the key's streams stay.
+std::optional<end_reason> reason_of(sql::unfit x, bool reads) noexcept {
+  switch (x) {
+    case sql::unfit::changed:
+      return std::nullopt;
+    case sql::unfit::unreadable:
+      return reads ? std::optional{end_reason::key_revoked} : std::nullopt;
+    case sql::unfit::key_revoked:
+      return end_reason::key_revoked;
+    case sql::unfit::key_expired:
+      return end_reason::key_expired;
+    case sql::unfit::user_deactivated:
+      return end_reason::user_deactivated;
+    case sql::unfit::tenant_inactive:
+      return end_reason::tenant_inactive;
+  }
+  return end_reason::key_revoked;
+}
+
+}  // namespace
+
+std::string_view to_string(end_reason x) noexcept {
+  switch (x) {
+    case end_reason::key_revoked:
+      return "key_revoked";
+    case end_reason::key_expired:
+      return "key_expired";
+    case end_reason::token_expired:
+      return "token_expired";
+    case end_reason::user_deactivated:
+      return "user_deactivated";
+    case end_reason::tenant_inactive:
+      return "tenant_inactive";
+  }
+  return {};
+}
+
+std::string last_words(end_reason x) {
+  std::string out = R"({"error":")";
+  out += sentence(x);
+  out += R"(","type":")";
+  out += to_string(x);
+  out += R"("})";
+  return out;
+}
+
+std::shared_ptr<void> live_keys::watch(const credential_ptr& who, runtime::io_thread& thread,
+                                       ender end) {
+  auto fresh = std::make_shared<stream>(stream{.thread = thread,
+                                               .end = std::move(end),
+                                               .expires_at = who->key.expires_at,
+                                               .reads = who->key.scopes.read});
   std::lock_guard guard{state_->mutex};
-  const auto place = state_->streams.emplace(key, fresh);
+  const auto place = state_->all.emplace(who->key.key, fresh);
   auto* raw = fresh.get();
   return {raw, [state = state_, place, fresh = std::move(fresh)](void*) mutable {
             std::lock_guard inner{state->mutex};
-            state->streams.erase(place);
+            state->all.erase(place);
             fresh.reset();
           }};
 }
@@ -20,24 +87,37 @@ std::shared_ptr<void> live_keys::watch(api_key_id key, runtime::io_thread& threa
 std::vector<api_key_id> live_keys::all() const {
   std::vector<api_key_id> out;
   std::lock_guard guard{state_->mutex};
-  for (auto at = state_->streams.begin(); at != state_->streams.end();
-       at = state_->streams.upper_bound(at->first))
+  for (auto at = state_->all.begin(); at != state_->all.end();
+       at = state_->all.upper_bound(at->first))
     out.push_back(at->first);
   return out;
 }
 
-void live_keys::revoke(const std::vector<api_key_id>& keys) {
+/// Streams end on their own thread, so one that is there when this runs stays while it runs.
+void live_keys::tell(const std::weak_ptr<stream>& which, end_reason why) {
+  if (const auto x = which.lock())
+    boost::asio::post(x->thread.context(), [which, why] {
+      if (const auto still = which.lock())
+        still->end(why);
+    });
+}
+
+void live_keys::end(const std::vector<sql::unfit_key>& keys) {
   std::lock_guard guard{state_->mutex};
-  for (const auto& key : keys) {
-    const auto [first, last] = state_->streams.equal_range(key);
+  for (const auto& x : keys) {
+    const auto [first, last] = state_->all.equal_range(x.key);
     for (auto at = first; at != last; ++at)
-      if (const auto x = at->second.lock())
-        // Streams end on their own thread, so one that is there when this runs stays while it runs.
-        boost::asio::post(x->thread.context(), [weak = at->second] {
-          if (const auto still = weak.lock())
-            still->end();
-        });
+      if (const auto one = at->second.lock())
+        if (const auto why = reason_of(x.why, one->reads))
+          tell(at->second, *why);
   }
+}
+
+void live_keys::expire(std::chrono::system_clock::time_point now) {
+  std::lock_guard guard{state_->mutex};
+  for (const auto& [key, which] : state_->all)
+    if (const auto one = which.lock(); one != nullptr && one->expires_at && *one->expires_at < now)
+      tell(which, one->expired);
 }
 
 }  // namespace kgents::gateway

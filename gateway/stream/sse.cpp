@@ -15,9 +15,6 @@ const std::string comment_chunk = as_http_chunk(comment);
 /// What a draining node says last: come back, to another node.
 constexpr std::string_view reconnect = "event: reconnect\ndata: {}\n\n";
 
-constexpr std::string_view revoked =
-    "event: error\ndata: {\"error\":\"The API key was revoked.\",\"type\":\"revoked\"}\n\n";
-
 class sse_source : public http::byte_source {
 public:
   sse_source(const call_ptr& c, std::shared_ptr<session_reader> reader, bool bare,
@@ -37,8 +34,8 @@ public:
       wake();
     });
     thread_.wheel().arm(beat_, limits::heartbeat);
-    watch_ = c->at.streams.watch(c->who->key.key, thread_, [this] {
-      revoked_ = true;
+    watch_ = c->at.streams.watch(c->who, thread_, [this](end_reason why) {
+      ends_ = why;
       wake();
     });
   }
@@ -53,8 +50,9 @@ public:
   }
 
   state pull(http::write_batch& out, bool chunked) override {
-    if (revoked_) {
-      out.add(chunked ? as_http_chunk(revoked) : std::string{revoked});
+    if (ends_) {
+      auto text = "event: error\ndata: " + last_words(*ends_) + "\n\n";
+      out.add(chunked ? as_http_chunk(text) : std::move(text));
       return state::end;
     }
     events_.clear();
@@ -118,7 +116,7 @@ private:
   runtime::wheel_timer beat_;
   std::vector<event_ptr> events_;
   bool beat_due_ = false;
-  bool revoked_ = false;
+  std::optional<end_reason> ends_;
   const bool bare_;
   const double lot_ = draw_lot();
 };

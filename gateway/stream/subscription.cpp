@@ -34,8 +34,8 @@ subscriber::subscriber(const call_ptr& c, subscription_request what, prometheus:
     beat_due_ = true;
     wake();
   });
-  watch_ = c->at.streams.watch(c->who->key.key, thread_, [this] {
-    revoked_ = true;
+  watch_ = c->at.streams.watch(c->who, thread_, [this](end_reason why) {
+    ends_ = why;
     wake();
   });
 }

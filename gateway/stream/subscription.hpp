@@ -49,7 +49,8 @@ public:
   void wake();
 
   [[nodiscard]] runtime::agentese::event_reader& events() noexcept { return *reader_; }
-  [[nodiscard]] bool revoked() const noexcept { return revoked_; }
+  /// Its credential holds no more, and why.
+  [[nodiscard]] const std::optional<end_reason>& ends() const noexcept { return ends_; }
   /// The node drains, or sends this stream to another one.
   [[nodiscard]] bool leaves() const noexcept { return at_.ready.ends(true, lot_); }
 
@@ -73,7 +74,7 @@ private:
   const double lot_;
   bool greeted_ = false;
   bool beat_due_ = false;
-  bool revoked_ = false;
+  std::optional<end_reason> ends_;
 };
 
 /// The members of a heartbeat's JSON object, without braces.

@@ -31,8 +31,8 @@ public:
     };
     if (const auto hello = me_->greeting())
       say(std::string{retry} + frame("subscribed", '{' + *hello + '}'));
-    if (me_->revoked()) {
-      say(frame("error", R"({"error":"The API key was revoked.","type":"revoked"})"));
+    if (me_->ends()) {
+      say(frame("error", last_words(*me_->ends())));
       return state::end;
     }
     // One place is kept, since a gap and its event are two frames.

@@ -52,7 +52,7 @@ public:
     for (auto& x : replies_)
       out.add(std::move(x));
     replies_.clear();
-    if (overrun_ || me_->revoked())
+    if (overrun_ || me_->ends())
       return state::end;
     bool more = true;
     while (more && out.pieces().size() + 1 < http::write_batch::max_frames) {
@@ -76,8 +76,8 @@ public:
   }
 
   std::pair<uint16_t, std::string> close_code() const override {
-    if (me_->revoked())
-      return {4401, "the API key was revoked"};
+    if (const auto& why = me_->ends())
+      return {close_credential, std::string{to_string(*why)}};
     if (overrun_)
       return {1008, "too many unread answers"};
     return {1012, "the server restarts: subscribe again behind your last event"};

@@ -34,8 +34,8 @@ public:
                                                  session_reader::options{})},
         permit_{std::move(permit)},
         open_{c->at.metrics.ws_streams} {
-    watch_ = c->at.streams.watch(c->who->key.key, c->x->thread(), [this] {
-      revoked_ = true;
+    watch_ = c->at.streams.watch(c->who, c->x->thread(), [this](end_reason why) {
+      ends_ = why;
       wake();
     });
   }
@@ -89,7 +89,7 @@ public:
     for (auto& x : replies_)
       out.add(std::move(x));
     replies_.clear();
-    if (overrun_ || revoked_)
+    if (overrun_ || ends_)
       return state::end;
     events_.clear();
     reader_->pull(events_, http::write_batch::max_frames);
@@ -107,8 +107,8 @@ public:
   }
 
   std::pair<uint16_t, std::string> close_code() const override {
-    if (revoked_)
-      return {4401, "the API key was revoked"};
+    if (ends_)
+      return {close_credential, std::string{to_string(*ends_)}};
     if (overrun_)
       return {1008, "too many unread answers"};
     if (at_.ready.ends(true, lot_))
@@ -271,7 +271,7 @@ private:
   bool admitting_ = false;  // a message is being counted
   bool taking_ = false;
   bool overrun_ = false;
-  bool revoked_ = false;
+  std::optional<end_reason> ends_;
 };
 
 }  // namespace

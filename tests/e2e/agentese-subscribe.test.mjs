@@ -339,7 +339,7 @@ test('a revoked key ends its subscriptions', async () => {
   const socket = await who.socket('*');
   await db.query('UPDATE kg.api_keys SET is_active = false, revoked_at = now() WHERE id = $1', [id]);
   const last = (await stream.rest()).at(-1);
-  assert.deepEqual([last.event, last.data.type], ['error', 'revoked']);
+  assert.deepEqual([last.event, last.data.type], ['error', 'key_revoked']);
   assert.equal((await within(socket.closed, 'the socket to close')).code, 4401);
 });
 

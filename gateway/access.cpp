@@ -1,0 +1,146 @@
+#include "gateway/access.hpp"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+#include "runtime/limits.hpp"
+
+namespace kgents::gateway {
+
+namespace limits = runtime::limits;
+
+namespace {
+
+/// How long one look may take before the next one asks instead.
+constexpr auto look_within = std::chrono::seconds{1};
+/// How long a key of a capability token stays known when no token of it is shown.
+constexpr auto vouched_for = std::chrono::minutes{1};
+constexpr size_t most_vouched = 10'000;
+
+/// Whether a key with that against it may act no more.
+bool is_gone(sql::unfit x) noexcept { return x > sql::unfit::changed; }
+
+}  // namespace
+
+access_watch::access_watch(sql::transactor& control, authenticator& auth, live_keys& streams)
+    : control_{control}, auth_{auth}, streams_{streams} {}
+
+void access_watch::changed(std::function<void()> done) {
+  std::vector<std::function<void()>> mine;
+  {
+    std::lock_guard guard{mutex_};
+    if (done)
+      waiting_.push_back(std::move(done));
+    if (looking_) {
+      // The one under way may have been asked before the change was there to be seen.
+      again_ = true;
+      return;
+    }
+    looking_ = true;
+    mine = std::exchange(waiting_, {});
+  }
+  begin(std::move(mine));
+}
+
+std::vector<api_key_id> access_watch::in_use() {
+  auto out = streams_.all();
+  const auto cached = auth_.keys();
+  out.insert(out.end(), cached.begin(), cached.end());
+  {
+    const auto old = clock::now() - vouched_for;
+    std::lock_guard guard{mutex_};
+    std::erase_if(vouched_, [old](const auto& x) { return x.second.used < old; });
+    for (const auto& [key, what] : vouched_)
+      out.push_back(key);
+  }
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+void access_watch::begin(std::vector<std::function<void()>> done) {
+  streams_.expire(std::chrono::system_clock::now());
+  const auto end = [this](std::vector<std::function<void()>> told) {
+    for (const auto& x : told)
+      x();
+    std::vector<std::function<void()>> next;
+    {
+      std::lock_guard guard{mutex_};
+      looking_ = std::exchange(again_, false);
+      if (!looking_)
+        return;
+      next = std::exchange(waiting_, {});
+    }
+    begin(std::move(next));
+  };
+  auto keys = in_use();
+  if (keys.empty()) {
+    end(std::move(done));
+    return;
+  }
+  auto query = sql::keys::unfit_among(keys);
+  const auto began = clock::now();
+  query.work.deadline = began + look_within;
+  sql::run(control_, std::move(query),
+           [this, end, began, keys = std::move(keys), done = std::move(done)](auto out) mutable {
+             if (const auto* unfit = std::get_if<0>(&out))
+               learn(keys, *unfit, began);
+             end(std::move(done));
+           });
+}
+
+void access_watch::learn(const std::vector<api_key_id>& asked,
+                         const std::vector<sql::unfit_key>& unfit, clock::time_point when) {
+  {
+    std::lock_guard guard{mutex_};
+    for (const auto& key : asked)
+      if (const auto at = vouched_.find(key); at != vouched_.end())
+        at->second.confirmed = when;
+    for (const auto& x : unfit)
+      if (is_gone(x.why))
+        vouched_.erase(x.key);
+  }
+  if (unfit.empty())
+    return;
+  auth_.forget(unfit);
+  streams_.end(unfit);
+}
+
+void access_watch::ask(std::vector<api_key_id> keys, runtime::io_thread& thread,
+                       std::function<void(standing)> done) {
+  const auto now = clock::now();
+  {
+    std::lock_guard guard{mutex_};
+    const auto known = [&](const api_key_id& key) {
+      const auto at = vouched_.find(key);
+      if (at == vouched_.end() || at->second.confirmed + limits::key_cache_ttl < now)
+        return false;
+      at->second.used = now;
+      return true;
+    };
+    std::erase_if(keys, known);
+  }
+  if (keys.empty()) {
+    done(standing::good);
+    return;
+  }
+  auto query = sql::keys::unfit_among(keys);
+  query.work.deadline = now + limits::sql_deadline;
+  sql::run(control_, std::move(query),
+           [this, &thread, now, keys = std::move(keys), done = std::move(done)](auto out) {
+             auto what = standing::unreachable;
+             if (const auto* unfit = std::get_if<0>(&out)) {
+               what = std::any_of(unfit->begin(), unfit->end(),
+                                  [](const auto& x) { return is_gone(x.why); })
+                          ? standing::gone
+                          : standing::good;
+               std::lock_guard guard{mutex_};
+               for (const auto& key : keys)
+                 if (what == standing::good && vouched_.size() < most_vouched)
+                   vouched_.insert_or_assign(key, vouched{now, now});
+             }
+             boost::asio::post(thread.context(), [what, done] { done(what); });
+           });
+}
+
+}  // namespace kgents::gateway
