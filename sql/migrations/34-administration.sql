@@ -113,7 +113,7 @@ DECLARE
   v_id uuid := v_row ->> 'id';
   v_type text := CASE TG_TABLE_NAME WHEN 'tenants' THEN 'tenant' WHEN 'users' THEN 'user' ELSE 'api_key' END;
   v_tenant uuid := CASE TG_TABLE_NAME WHEN 'tenants' THEN v_id ELSE (v_row ->> 'tenant_id')::uuid END;
-  v_unseen text[] := '{updated_at,last_used_at,use_count,last_login_at,key_hash,tokens_used_month,usage_period,billing_event_at,payment_event_at}';
+  v_unseen text[] := '{updated_at,last_used_at,use_count,last_login_at,key_hash,tokens_used_month,usage_period,billing_event_at,payment_event_at,authority_changed_at}';
   v_shown text[] := '{role,is_active,scopes,subscription_tier,subscription_status,tokens_limit_month,rate_limit_rpm,rate_limit_custom,data_plane}';
   v_details jsonb := '{}';
   v_changed text[];
