@@ -20,7 +20,7 @@ endif()
 function(kgents_layer name)
   cmake_parse_arguments(ARG "" "" "LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "\\.test\\.cpp$|/program/kgentsd\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "\\.test\\.cpp$|/program/kgentsd\\.cpp$|/program/kg/")
   add_library(kgents_${name} STATIC ${sources})
   target_link_libraries(kgents_${name} PUBLIC kgents_options ${ARG_LIBS})
   if(EXISTS ${PROJECT_SOURCE_DIR}/${name}/precompiled.hpp)
@@ -49,4 +49,17 @@ function(kgents_embed_page target folder)
     COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DFOLDER=${PROJECT_SOURCE_DIR}/${folder} -P ${script}
     DEPENDS ${files} ${script} VERBATIM)
   target_sources(${target} PRIVATE ${out})
+endfunction()
+
+# A command line client from the .cpp files of its folder: a library, for unit tests too, and NAME from NAME.cpp.
+function(kgents_client name folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "\\.test\\.cpp$|/${name}\\.cpp$")
+  add_library(kgents_${name} STATIC ${sources})
+  target_link_libraries(kgents_${name} PUBLIC kgents_protocol Boost::headers OpenSSL::SSL CLI11::CLI11)
+  # Compiled for it once more, as their libraries would bring all that the server stands on.
+  set(shared actors/llm/http_stream_client.cpp actors/llm/http_response_decoder.cpp actors/llm/http_url.cpp
+    actors/llm/sse_decoder.cpp actors/llm/beast_src.cpp sql/asio_src.cpp runtime/asio_tls_src.cpp)
+  add_executable(${name} ${folder}/${name}.cpp ${shared})
+  target_link_libraries(${name} PRIVATE kgents_${name} Threads::Threads)
 endfunction()

@@ -65,12 +65,14 @@ void sse_decoder::line(std::string_view text) {
     has_data_ = true;
   } else if (field == "event") {
     event_.name = value;
+  } else if (field == "id") {
+    event_.id = value;
   }
 }
 
 bool sse_decoder::dispatch(sse_event& out) {
   if (!has_data_) {
-    event_.name.clear();
+    event_ = {};
     return false;
   }
   out = std::exchange(event_, {});

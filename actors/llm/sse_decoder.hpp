@@ -7,8 +7,9 @@
 namespace kgents::llm {
 
 struct sse_event {
-  std::string name;  ///< of `event:`; empty: "message"
-  std::string data;  ///< several `data:` lines joined by LF
+  std::string name{};  ///< of `event:`; empty: "message"
+  std::string data{};  ///< several `data:` lines joined by LF
+  std::string id{};    ///< of its own `id:`; empty: none
 };
 
 /// The largest event a provider may send; its rest is not read.
