@@ -171,11 +171,16 @@ std::variant<arguments, only_print, bad_usage> read_command(std::vector<std::str
     p.app.parse(std::move(words));
   } catch (const CLI::CallForHelp&) {
     const auto all = p.app.get_subcommands();
-    auto* what = all.empty() ? &p.app : all.front();
-    while (!what->get_subcommands().empty())
-      what = what->get_subcommands().front();
-    return only_print{what == &p.app ? std::string{help_text}
-                                     : what->help() + "\nkg --help lists the common options.\n"};
+    if (all.empty())
+      return only_print{std::string{help_text}};
+    auto* what = all.front();
+    std::string before = "kg";
+    for (; !what->get_subcommands().empty(); what = what->get_subcommands().front())
+      before += " " + what->get_name();
+    auto text = what->help(before);
+    while (text.ends_with("\n\n"))
+      text.pop_back();
+    return only_print{text + "\nkg --help lists the common options.\n"};
   } catch (const CLI::ParseError& wrong) {
     return bad_usage{std::string{wrong.what()}};
   }

@@ -66,7 +66,7 @@ json::object quietly(const program& p, std::string target) {
 
 /// What begins like `before`, up to the dot behind it: a segment at a time, as folders are.
 void add(std::set<std::string>& all, const std::string& path, std::string_view before) {
-  if (!path.starts_with(before) || path.find('*') != path.npos)
+  if (!path.starts_with(before) || path == before || path.find('*') != path.npos)
     return;
   const auto dot = path.find('.', before.size());
   all.insert(dot == path.npos ? path : path.substr(0, dot + 1));

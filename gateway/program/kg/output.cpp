@@ -6,6 +6,9 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <cerrno>
+#include <charconv>
+
+#include "protocol/stream_event.hpp"
 
 namespace kgents::kg {
 
@@ -32,8 +35,34 @@ bool is_plain(const json::value& x) {
   return !(x.is_object() && !x.get_object().empty()) && !(x.is_array() && !x.get_array().empty());
 }
 
+/// As people write numbers: Boost.JSON's 1.5E-1 is 0.15.
+void append_compact(std::string& out, const json::value& x) {
+  if (const auto* object = x.if_object()) {
+    out += '{';
+    for (const auto& member : *object) {
+      out += &member == object->begin() ? "" : ",";
+      append_json_string(out, member.key());
+      out += ':';
+      append_compact(out, member.value());
+    }
+    out += '}';
+  } else if (const auto* list = x.if_array()) {
+    out += '[';
+    for (const auto& value : *list) {
+      out += &value == &list->front() ? "" : ",";
+      append_compact(out, value);
+    }
+    out += ']';
+  } else if (const auto* number = x.if_double()) {
+    char digits[32];
+    out.append(digits, std::to_chars(digits, digits + sizeof digits, *number).ptr);
+  } else {
+    out += json::serialize(x);
+  }
+}
+
 std::string plain(const json::value& x) {
-  return x.is_string() ? std::string{x.get_string()} : json::serialize(x);
+  return x.is_string() ? std::string{x.get_string()} : compact(x);
 }
 
 /// Long text keeps its indentation.
@@ -128,6 +157,12 @@ told read_problem(const http_answer& x) {
 
 }  // namespace
 
+std::string compact(const json::value& x) {
+  std::string out;
+  append_compact(out, x);
+  return out;
+}
+
 std::string harmless(std::string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -154,7 +189,7 @@ void output::text(std::string_view x) const {
     write_all(STDOUT_FILENO, x);
 }
 
-void output::object(const json::object& x) const { text(json::serialize(x) + '\n'); }
+void output::object(const json::object& x) const { text(compact(x) + '\n'); }
 
 void output::tree(const json::value& x) const {
   std::string out;

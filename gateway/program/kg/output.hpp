@@ -19,6 +19,9 @@ struct stopped {
 /// replaced.
 [[nodiscard]] std::string harmless(std::string_view text);
 
+/// As one line of JSON.
+[[nodiscard]] std::string compact(const boost::json::value& x);
+
 /// Standard output. A reader that went away ends the program quietly, by SIGPIPE.
 class output {
 public:

@@ -1,7 +1,6 @@
 // kg subscribe: what happens in the tenant, one event a line.
 
 #include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
 #include <charconv>
 #include <ctime>
 
@@ -110,7 +109,7 @@ private:
     if (event.name == "error" && event.id.empty())
       throw stopped{exit_refused, text_member(*data, "error")};
     if (event.name == "gap" && !p_.out.json()) {
-      note("events were missed: " + json::serialize(*data));
+      note("events were missed: " + compact(*data));
       return false;
     }
     if (!event.id.empty() && event.id == last_id_)
@@ -133,7 +132,7 @@ private:
     for (const auto* member : {"timestamp", "event_type", "path", "aspect", "observer_archetype"})
       line += text_member(data, member) + "  ";
     if (const auto* more = data.if_contains("data"))
-      line += json::serialize(*more);
+      line += compact(*more);
     p_.out.text(line + '\n');
   }
 
