@@ -17,6 +17,8 @@ bool transient(std::string_view sqlstate) {
 }  // namespace
 
 refusal refused_by_database(const sql::failure& why) {
+  if (why.what == sql::failure::kind::moving)
+    return {503, "The data of this tenant is being moved. Try again shortly.", 2, "unavailable"};
   if (why.what != sql::failure::kind::rejected)
     return {503, "The database is out of reach. Try again shortly.", 1, "unavailable"};
   if (transient(why.sqlstate)) {

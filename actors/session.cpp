@@ -124,10 +124,12 @@ void session::on_exit() {
 /// (late, by an activation that is gone) is then in both, and never in neither.
 void session::load() {
   auto query = sql::turns::unfinished_of(id_.tenant, key());
+  query.work.announces = sql::fence{shard_of(id_), lease_};
   runtime::run_query(this, services_->database, std::move(query), [this](auto out) {
     auto* found = std::get_if<0>(&out);
     if (found == nullptr) {
-      not_loaded();
+      if (!was_fenced(std::get<1>(out)))
+        not_loaded();
       return;
     }
     auto state = sql::sessions::get(id_.tenant, key());

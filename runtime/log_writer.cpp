@@ -27,7 +27,7 @@ void tell(const caf::actor_addr& owner, auto message) {
 
 class log_writer::impl : public std::enable_shared_from_this<impl> {
 public:
-  impl(boost::asio::io_context& context, sql::pool& pool, hubs& hubs, durability mode,
+  impl(boost::asio::io_context& context, sql::transactor& pool, hubs& hubs, durability mode,
        log_writer_probe probe)
       : context_{context},
         retry_{context},
@@ -179,7 +179,7 @@ private:
 
   boost::asio::io_context& context_;
   boost::asio::steady_timer retry_;
-  sql::pool& pool_;
+  sql::transactor& pool_;
   hubs& hubs_;
   const durability mode_;
   log_writer_probe probe_;
@@ -195,7 +195,7 @@ private:
   std::chrono::milliseconds back_off_ = limits::log_retry_first;
 };
 
-log_writer::log_writer(boost::asio::io_context& context, sql::pool& pool, hubs& hubs,
+log_writer::log_writer(boost::asio::io_context& context, sql::transactor& pool, hubs& hubs,
                        durability mode, log_writer_probe probe)
     : impl_{std::make_shared<impl>(context, pool, hubs, mode, std::move(probe))} {}
 

@@ -57,7 +57,7 @@ struct log_writer_probe {
 /// Lives on the thread of `context`; `appended` from any thread.
 class log_writer {
 public:
-  log_writer(boost::asio::io_context& context, sql::pool& pool, hubs& hubs, durability mode,
+  log_writer(boost::asio::io_context& context, sql::transactor& pool, hubs& hubs, durability mode,
              log_writer_probe probe);
   ~log_writer();
 

@@ -8,11 +8,25 @@ namespace kgents::sql {
 namespace {
 
 constexpr std::string_view set_context = "SELECT kg.set_tenant_context($1)";
+constexpr std::string_view set_control_context = "SELECT kg.set_control_context($1)";
 constexpr std::string_view check_lease = "SELECT kg.check_lease($1, $2)";
 constexpr std::string_view set_context_and_check_lease =
     "SELECT kg.set_tenant_context($1), kg.check_lease($2, $3)";
+constexpr std::string_view set_control_context_and_check_lease =
+    "SELECT kg.set_control_context($1), kg.check_lease($2, $3)";
 
 constexpr std::string_view old_lease = "KG001";  // raised by kg.check_lease
+constexpr std::string_view elsewhere = "KG003";  // the tenant's data is in another database
+constexpr std::string_view may_only_read = "25006";
+
+/// `moves`: the tenant's data may be on its way to another database, and then it is read only.
+failure::kind kind_of(std::string_view sqlstate, bool moves) {
+  if (sqlstate == old_lease)
+    return failure::kind::fenced;
+  if (sqlstate == elsewhere || (moves && sqlstate == may_only_read))
+    return failure::kind::moving;
+  return failure::kind::rejected;
+}
 
 std::string field(const PGresult* result, int which) {
   const auto* text = PQresultErrorField(result, which);
@@ -63,13 +77,15 @@ bool connection::send(std::string_view text, const std::vector<param>& params) {
 
 // One statement, so that the fence costs no more than the context alone.
 bool connection::send_context(const transaction& work) {
+  const bool control = work.where == plane::control;
   if (!work.fence)
-    return !work.tenant || send(set_context, {work.tenant->text()});
+    return !work.tenant ||
+           send(control ? set_control_context : set_context, {work.tenant->text()});
   auto shard = std::to_string(work.fence->shard.value);
   auto epoch = std::to_string(work.fence->epoch);
   if (!work.tenant)
     return send(check_lease, {std::move(shard), std::move(epoch)});
-  return send(set_context_and_check_lease,
+  return send(control ? set_control_context_and_check_lease : set_context_and_check_lease,
               {work.tenant->text(), std::move(shard), std::move(epoch)});
 }
 
@@ -90,6 +106,7 @@ bool connection::push(pending& x) {
   f.statements = work.statements.size();
   f.skip_context = work.tenant || work.fence;
   f.read_only = work.read_only;
+  f.moves = work.tenant && work.where == plane::data;
   f.results.reserve(f.statements);
   return true;
 }
@@ -161,7 +178,7 @@ bool connection::take(PGresult* result) {
         fatal_ = true;  // the end of file follows
         return true;
       }
-      const auto what = sqlstate == old_lease ? failure::kind::fenced : failure::kind::rejected;
+      const auto what = kind_of(sqlstate, f.moves);
       f.error = failure{what, std::move(sqlstate), field(result, PG_DIAG_MESSAGE_PRIMARY)};
       return true;
     }

@@ -66,6 +66,7 @@ private:
     size_t statements;
     bool skip_context;  // the first result is that of the tenant context and the fence
     bool read_only;
+    bool moves;  // a tenant's data, which may be on its way to another database
   };
 
   bool prepare() override;

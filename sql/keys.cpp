@@ -102,7 +102,10 @@ query<key_usage> usage_of(tenant_id tenant, api_key_id key) {
       "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM') AS month) today "
       "JOIN kg.usage_counters ON tenant_id = kg.current_tenant_id() AND api_key_id = $1 "
       "AND period IN (day, month)";
-  return {{.tenant = tenant, .statements = {{text, {value(key)}}}, .read_only = true},
+  return {{.tenant = tenant,
+           .where = plane::control,
+           .statements = {{text, {value(key)}}},
+           .read_only = true},
           [](std::vector<rows>& all) {
             return key_usage{count_at<uint64_t>(all[0], 0, 0), count_at<uint64_t>(all[0], 0, 1),
                              count_at<uint64_t>(all[0], 0, 2)};
@@ -112,6 +115,7 @@ query<key_usage> usage_of(tenant_id tenant, api_key_id key) {
 query<taken_operations> take_operations(tenant_id tenant, api_key_id key, uint32_t wanted,
                                         uint32_t limit) {
   return {{.tenant = tenant,
+           .where = plane::control,
            .statements = {{"SELECT granted, today FROM kg.take_operations($1, $2, $3)",
                            {value(key), value(wanted), value(limit)}}}},
           [](std::vector<rows>& all) {
@@ -122,6 +126,7 @@ query<taken_operations> take_operations(tenant_id tenant, api_key_id key, uint32
 
 query<nothing> touch(tenant_id tenant, api_key_id key, uint64_t uses) {
   return {{.tenant = tenant,
+           .where = plane::control,
            .statements = {{"SELECT kg.update_api_key_usage($1, $2)", {value(key), value(uses)}}}},
           [](std::vector<rows>&) { return nothing{}; }};
 }

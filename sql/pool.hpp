@@ -53,6 +53,12 @@ struct transaction {
   /// another epoch the answer is `fenced`; otherwise the lease cannot move before this transaction
   /// has ended. It writes to the lease's row (a lock), so leave it out of what only reads.
   std::optional<sql::fence> fence{};
+  /// Whose data it is about, without that tenant's context: goes where its data lives, on a pool of
+  /// the control role, which sees all tenants.
+  std::optional<tenant_id> about{};
+  /// Becomes the fence where leases are not known but by who announces them, in a silo: for what an
+  /// activation reads first. Elsewhere nothing is checked, and nothing is paid.
+  std::optional<sql::fence> announces{};
   std::vector<statement> statements{};
   /// Not run at all when it is past; a running one is answered `timeout` and its connection is
   /// dropped (it may still commit: the server does not notice at once). Checked every 20 ms. Not
@@ -103,7 +109,7 @@ struct failure {
     unknown_outcome,  ///< the connection was lost after the commit was sent
   };
   kind what = kind::unavailable;
-  std::string sqlstate;  ///< five characters when `rejected` or `fenced` (KG001)
+  std::string sqlstate;  ///< five characters when `rejected`, `fenced` (KG001) or `moving`
   std::string message;   ///< for the log, never for a client
 };
 
@@ -120,6 +126,13 @@ public:
   /// From any thread. `done` is called exactly once, on the io_context's thread (also for refusals
   /// and after it was stopped).
   virtual void submit(transaction work, callback done) = 0;
+
+  /// Whether this tenant's data is, or is about to be, in a database of its own: then what is
+  /// written for many tenants at once leaves it out, and is written for it alone (`about`). Any
+  /// thread.
+  [[nodiscard]] virtual bool apart(const tenant_id&) const { return false; }
+  /// The tenants with a database of their own. Any thread.
+  [[nodiscard]] virtual std::vector<tenant_id> silos() const { return {}; }
 };
 
 struct pool_options {

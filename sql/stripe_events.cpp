@@ -84,7 +84,10 @@ query<std::optional<account>> account_of(tenant_id tenant, std::optional<user_id
       "AND (id = $2 OR role = 'owner') ORDER BY id = $2 DESC NULLS LAST, created_at LIMIT 1) "
       "FROM kg.tenants t WHERE t.id = $1 AND t.deleted_at IS NULL";
   return {
-      {.tenant = tenant, .statements = {{text, {value(tenant), value(asking)}}}, .read_only = true},
+      {.tenant = tenant,
+       .where = plane::control,
+       .statements = {{text, {value(tenant), value(asking)}}},
+       .read_only = true},
       [](std::vector<rows>& all) -> std::optional<account> {
         const auto& x = all[0];
         if (x.empty())

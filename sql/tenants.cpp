@@ -28,7 +28,10 @@ query<std::optional<tenant_row>> get(tenant_id tenant) {
       "CASE WHEN usage_period = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM') "
       "THEN tokens_used_month ELSE 0 END, data_plane FROM kg.tenants WHERE id = $1 "
       "AND deleted_at IS NULL";
-  return {{.tenant = tenant, .statements = {{text, {value(tenant)}}}, .read_only = true},
+  return {{.tenant = tenant,
+           .where = plane::control,
+           .statements = {{text, {value(tenant)}}},
+           .read_only = true},
           parse_tenant};
 }
 

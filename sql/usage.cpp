@@ -28,6 +28,7 @@ query<usage_summary> summary(tenant_id tenant, std::string_view period) {
       "SELECT total_tokens_in, total_tokens_out, total_storage_bytes, total_compute_ms, "
       "event_count FROM kg.get_tenant_usage($1, $2)";
   return {{.tenant = tenant,
+           .where = plane::control,
            .statements = {{text, {value(tenant), std::string{period}}}},
            .read_only = true},
           [](std::vector<rows>& all) {

@@ -126,6 +126,7 @@ query<usage_report> report(tenant_id tenant, const usage_span& span) {
     return days ? param{day + "T00:00:00Z"} : param{};
   };
   return {{.tenant = tenant,
+           .where = plane::control,
            .statements = {{work, {months, moment(span.from), moment(span.to)}},
                           {requests, {span.from, span.to}},
                           {limits},
@@ -160,6 +161,7 @@ query<user_usage> of_user(tenant_id tenant, api_key_id key) {
       "'YYYY-MM-DD'), to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')) "
       "AND api_key_id IN " KGENTS_USERS_KEYS;
   return {{.tenant = tenant,
+           .where = plane::control,
            .statements = {{endpoints, {value(key)}}, {times, {value(key)}}, {work, {value(key)}}},
            .read_only = true},
           user_of};
@@ -190,6 +192,7 @@ query<usage_page> page(tenant_id tenant, const usage_filter& filter) {
   auto rest = head;
   rest.push_back(value(filter.offset));
   return {{.tenant = tenant,
+           .where = plane::control,
            .statements = {{cursor, std::move(head)}, {page, std::move(rest)}},
            .read_only = true},
           page_of};

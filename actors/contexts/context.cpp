@@ -258,7 +258,7 @@ agentese::error context::refused_tokens(const refusal& why, const aspect_call& c
 agentese::error context::database_error(const sql::failure& why, const aspect_call& call) {
   using enum sql::failure::kind;
   constexpr std::string_view read_only_transaction = "25006";
-  if (why.what == rejected && why.sqlstate == read_only_transaction)
+  if (why.sqlstate == read_only_transaction && !may_write(call.aspect().spec->category))
     return agentese::errors::category_violation(call.full_path(), call.aspect().name(),
                                                 to_string(call.aspect().spec->category));
   if (why.what == unknown_outcome)
@@ -285,6 +285,8 @@ void context::submit(uint64_t ticket, sql::transaction work,
   } else if (!work.read_only) {
     work.fence = sql::fence{shard_of(id_), lease_};
     x.call.wrote_ = true;
+  } else {
+    work.announces = sql::fence{shard_of(id_), lease_};
   }
   work.deadline = std::min(x.deadline, clock::now() + limits::sql_deadline);
   request(services_->database, caf::infinite,

@@ -34,7 +34,7 @@ std::optional<std::pair<tenant_id, int64_t>> parse_news(std::string_view text) {
 
 class event_feed::impl : public std::enable_shared_from_this<impl> {
 public:
-  impl(boost::asio::io_context& context, sql::transactor& app, sql::pool& control,
+  impl(boost::asio::io_context& context, sql::transactor& app, sql::transactor& control,
        const std::vector<io_thread*>& threads, subscription_metrics& metrics, options how)
       : context_{context},
         poll_{context},
@@ -338,7 +338,7 @@ private:
   boost::asio::io_context& context_;
   boost::asio::steady_timer poll_;
   sql::transactor& app_;
-  sql::pool& control_;
+  sql::transactor& control_;
   subscription_metrics& metrics_;
   const options how_;
   const std::string node_;  // of this life; tells its ids from those of others
@@ -355,7 +355,7 @@ private:
   bool stopped_ = false;
 };
 
-event_feed::event_feed(boost::asio::io_context& context, sql::transactor& app, sql::pool& control,
+event_feed::event_feed(boost::asio::io_context& context, sql::transactor& app, sql::transactor& control,
                        const std::vector<io_thread*>& threads, subscription_metrics& metrics,
                        options how)
     : impl_{std::make_shared<impl>(context, app, control, threads, metrics, std::move(how))} {

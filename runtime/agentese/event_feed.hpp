@@ -44,7 +44,7 @@ public:
   };
 
   /// `app` (kg_app) reads the logs, `control` (kg_control) asks where they end; both outlive this.
-  event_feed(boost::asio::io_context& context, sql::transactor& app, sql::pool& control,
+  event_feed(boost::asio::io_context& context, sql::transactor& app, sql::transactor& control,
              const std::vector<io_thread*>& threads, subscription_metrics& metrics, options how);
   ~event_feed();
   event_feed(const event_feed&) = delete;

@@ -19,7 +19,7 @@ using clock = std::chrono::steady_clock;
 
 class journal::impl : public std::enable_shared_from_this<impl> {
 public:
-  impl(boost::asio::io_context& context, sql::pool& control, journal_probe probe, retention keep)
+  impl(boost::asio::io_context& context, sql::transactor& control, journal_probe probe, retention keep)
       : context_{context},
         control_{control},
         probe_{std::move(probe)},
@@ -250,7 +250,7 @@ private:
   }
 
   boost::asio::io_context& context_;
-  sql::pool& control_;
+  sql::transactor& control_;
   journal_probe probe_;
   grown grown_;
   boost::asio::steady_timer pace_;
@@ -267,7 +267,7 @@ private:
   std::array<lane, limits::journal_commits> lanes_{lane{context_}, lane{context_}};
 };
 
-journal::journal(boost::asio::io_context& context, sql::pool& control, journal_probe probe,
+journal::journal(boost::asio::io_context& context, sql::transactor& control, journal_probe probe,
                  retention keep)
     : impl_{std::make_shared<impl>(context, control, std::move(probe), keep)} {}
 

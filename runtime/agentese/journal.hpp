@@ -47,7 +47,7 @@ public:
   using grown = std::function<void(const std::vector<std::pair<tenant_id, int64_t>>&)>;
 
   /// `control` is the pool of kg_control, on `context`; it must outlive this.
-  journal(boost::asio::io_context& context, sql::pool& control, journal_probe probe = {},
+  journal(boost::asio::io_context& context, sql::transactor& control, journal_probe probe = {},
           retention keep = {});
   ~journal();
   journal(const journal&) = delete;

@@ -29,7 +29,7 @@ struct retention {
 class trimmer : public std::enable_shared_from_this<trimmer> {
 public:
   /// `control` must outlive the use of `context`.
-  trimmer(boost::asio::io_context& context, sql::pool& control, retention keep)
+  trimmer(boost::asio::io_context& context, sql::transactor& control, retention keep)
       : timer_{context}, control_{control}, keep_{keep} {}
 
   void grew(tenant_id tenant, size_t marks);
@@ -41,7 +41,7 @@ private:
   void next();
 
   boost::asio::steady_timer timer_;
-  sql::pool& control_;
+  sql::transactor& control_;
   const retention keep_;
   std::unordered_map<tenant_id, size_t> grown_;  // marks since the log was last trimmed
   std::deque<tenant_id> due_;

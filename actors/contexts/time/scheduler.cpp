@@ -133,7 +133,7 @@ std::optional<bool> ran(const answer<agentese::aspect_answer>& x) {
 }  // namespace
 
 scheduler::parts scheduler_parts(runtime::io_thread& thread, runtime::port& port,
-                                 const runtime::region& entities, sql::pool& control) {
+                                 const runtime::region& entities, sql::transactor& control) {
   scheduler::parts out;
   out.look = [&thread, &control](std::function<void(std::optional<sql::due_tenants>)> done) {
     auto query = sql::agentese_schedule::due(scheduler::tenants_per_look);

@@ -72,6 +72,6 @@ private:
 /// outlive what they are asked.
 [[nodiscard]] scheduler::parts scheduler_parts(runtime::io_thread& thread, runtime::port& port,
                                                const runtime::region& entities,
-                                               sql::pool& control);
+                                               sql::transactor& control);
 
 }  // namespace kgents::actors
