@@ -19,11 +19,12 @@ constexpr std::string_view old_lease = "KG001";  // raised by kg.check_lease
 constexpr std::string_view elsewhere = "KG003";  // the tenant's data is in another database
 constexpr std::string_view may_only_read = "25006";
 
-/// `moves`: the tenant's data may be on its way to another database, and then it is read only.
-failure::kind kind_of(std::string_view sqlstate, bool moves) {
+/// A tenant's data may be on its way to another database, and then it is read only.
+failure::kind kind_of(std::string_view sqlstate, const transaction& work) {
   if (sqlstate == old_lease)
     return failure::kind::fenced;
-  if (sqlstate == elsewhere || (moves && sqlstate == may_only_read))
+  if (sqlstate == elsewhere ||
+      (work.tenant && work.where == plane::data && sqlstate == may_only_read))
     return failure::kind::moving;
   return failure::kind::rejected;
 }
@@ -79,8 +80,7 @@ bool connection::send(std::string_view text, const std::vector<param>& params) {
 bool connection::send_context(const transaction& work) {
   const bool control = work.where == plane::control;
   if (!work.fence)
-    return !work.tenant ||
-           send(control ? set_control_context : set_context, {work.tenant->text()});
+    return !work.tenant || send(control ? set_control_context : set_context, {work.tenant->text()});
   auto shard = std::to_string(work.fence->shard.value);
   auto epoch = std::to_string(work.fence->epoch);
   if (!work.tenant)
@@ -102,12 +102,9 @@ bool connection::push(pending& x) {
   }
   auto& f = flights_.emplace_back();
   f.done = std::move(x.done);
-  f.deadline = work.deadline;
-  f.statements = work.statements.size();
   f.skip_context = work.tenant || work.fence;
-  f.read_only = work.read_only;
-  f.moves = work.tenant && work.where == plane::data;
-  f.results.reserve(f.statements);
+  f.results.reserve(work.statements.size());
+  f.work = std::move(work);  // also needed when it is refused here and belongs elsewhere
   return true;
 }
 
@@ -165,7 +162,7 @@ bool connection::take(PGresult* result) {
     case PGRES_EMPTY_QUERY:
       if (std::exchange(f.skip_context, false))
         return true;
-      if (f.results.size() == f.statements)
+      if (f.results.size() == f.work.statements.size())
         return false;
       f.results.push_back(std::move(owned));
       return true;
@@ -178,8 +175,10 @@ bool connection::take(PGresult* result) {
         fatal_ = true;  // the end of file follows
         return true;
       }
-      const auto what = kind_of(sqlstate, f.moves);
+      const auto what = kind_of(sqlstate, f.work);
       f.error = failure{what, std::move(sqlstate), field(result, PG_DIAG_MESSAGE_PRIMARY)};
+      if (f.error->sqlstate == elsewhere)
+        f.error->misplaced = std::make_shared<transaction>(std::move(f.work));
       return true;
     }
     case PGRES_PIPELINE_ABORTED:
@@ -187,7 +186,7 @@ bool connection::take(PGresult* result) {
     case PGRES_PIPELINE_SYNC:
       if (f.error) {
         answer_front(std::move(*f.error));
-      } else if (f.results.size() != f.statements) {
+      } else if (f.results.size() != f.work.statements.size()) {
         return false;
       } else {
         answer_front(std::move(f.results));
@@ -206,7 +205,7 @@ void connection::answer_front(outcome result) {
 }
 
 void connection::expire(time_point now) {
-  const auto late = [now](const flight& x) { return x.deadline <= now; };
+  const auto late = [now](const flight& x) { return x.work.deadline <= now; };
   if (std::any_of(flights_.begin(), flights_.end(), late))
     drop(cause::deadline, now);
 }
@@ -216,12 +215,12 @@ failure connection::verdict(flight& x, bool first, cause why, time_point now) co
   using enum failure::kind;
   if (x.error)
     return std::move(*x.error);
-  if (why == cause::deadline && x.deadline <= now)
+  if (why == cause::deadline && x.work.deadline <= now)
     return {timeout, {}, "deadline passed while it ran"};
   // The server announced the end while it was at the first one, and did not begin the later ones.
   // Only when the first one's results are all there may its commit have happened before.
-  const bool not_committed = fatal_ && (!first || x.results.size() < x.statements);
-  if (not_committed || x.read_only)
+  const bool not_committed = fatal_ && (!first || x.results.size() < x.work.statements.size());
+  if (not_committed || x.work.read_only)
     return {unavailable, {}, "connection lost"};
   return {unknown_outcome, {}, "connection lost before the commit was confirmed"};
 }

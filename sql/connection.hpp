@@ -60,13 +60,10 @@ private:
   /// A transaction between its sending and its sync point's answer.
   struct flight {
     callback done;
+    transaction work;
     std::vector<rows> results;
     std::optional<failure> error;
-    time_point deadline;
-    size_t statements;
     bool skip_context;  // the first result is that of the tenant context and the fence
-    bool read_only;
-    bool moves;  // a tenant's data, which may be on its way to another database
   };
 
   bool prepare() override;

@@ -111,6 +111,8 @@ struct failure {
   kind what = kind::unavailable;
   std::string sqlstate;  ///< five characters when `rejected`, `fenced` (KG001) or `moving`
   std::string message;   ///< for the log, never for a client
+  /// Of `moving`, when the data is in another database (KG003): the transaction, for who knows where.
+  std::shared_ptr<transaction> misplaced{};
 };
 
 /// One `rows` per statement of the transaction (the context's own is not among them), or why not.
