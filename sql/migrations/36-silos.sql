@@ -39,7 +39,8 @@ CREATE FUNCTION kg.tenant_tables()
          CASE WHEN t.name IN ('users', 'api_keys', 'stripe_events', 'billing_events', 'metering_quarantine',
                               'request_counts', 'usage_thresholds', 'silos', 'tenant_moves')
                    OR t.name LIKE 'audit%' OR t.name LIKE 'identity%' THEN 'kept'
-              WHEN t.name = 'usage_events' THEN 'copied'
+              -- The counters of a key's day and month go on in both.
+              WHEN t.name IN ('usage_events', 'usage_counters') THEN 'copied'
               ELSE 'moved' END,
          ARRAY(SELECT a.attname::text FROM pg_attribute a
                 WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
