@@ -7,6 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, before, test } from 'node:test';
 
+import { kgBinary } from '../support/kg.mjs';
 import { startDev } from '../support/server.mjs';
 import { patience, within } from '../support/wait.mjs';
 
@@ -27,7 +28,7 @@ class Terminal {
   #marks = 0;
 
   constructor(folder) {
-    const env = { PATH: process.env.PATH, HOME: folder };
+    const env = { PATH: `${dirname(kgBinary())}:${process.env.PATH}`, HOME: folder };
     if (!globalThis.WebSocket) env.NODE_OPTIONS = `--import=${polyfill}`;
     // A group of its own, so that closing the terminal ends what still runs in it.
     this.child = spawn('bash', ['-s'], { cwd: folder, env, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
@@ -148,6 +149,17 @@ test('the WebSocket lines print the conversation and end', async () => {
     assert.equal(messages[0].ref, '1');
     assert.equal(messages.at(-1).type, 'complete');
     assert.ok(messages.filter((m) => m.type === 'chunk').length > 10);
+  });
+});
+
+test('kg logs in, talks, composes and lists', async () => {
+  await terminal(async (it) => {
+    const shown = await it.type('Talk to it from a shell');
+    assert.match(shown, /^Logged in to http:\S+; kept in /m);
+    const [composed] = objectsOf(shown);
+    assert.equal(composed.pipeline_trace.length, 2);
+    assert.match(shown, /^[0-9a-f-]{36} .* What should I think about first\?$/m);
+    assert.ok(!shown.includes('kg_dev_bob'));
   });
 });
 

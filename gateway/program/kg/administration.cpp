@@ -40,6 +40,11 @@ void show_list(const program& p, const json::object& answer, std::string_view li
     p.out.table(names, rows);
 }
 
+json::object object_member(const json::object& x, std::string_view name) {
+  const auto* value = x.if_contains(name);
+  return value != nullptr && value->is_object() ? value->get_object() : json::object{};
+}
+
 std::string limit_of(const program& p, std::string_view route) {
   const auto limit = p.args.limit == 0 ? 20 : p.args.limit;
   return std::string{route} + "?limit=" + std::to_string(limit);
@@ -117,12 +122,25 @@ int users(const program& p) {
 }
 
 int audit(const program& p) {
-  show_list(p, ask_object(p, {.target = limit_of(p, "/v1/audit")}), "items",
-            {{"WHEN", "created_at", 19},
-             {"WHO", "actor"},
-             {"DID", "action"},
-             {"TO", "resource_id"},
-             {"OUTCOME", "outcome"}});
+  const auto out = ask_object(p, {.target = limit_of(p, "/v1/audit")});
+  const auto* all = out.if_contains("items");
+  std::vector<std::vector<std::string>> rows;
+  if (all != nullptr && all->is_array())
+    for (const auto& one : all->get_array()) {
+      const auto& x = one.as_object();
+      if (p.out.json())
+        p.out.object(x);
+      const auto actor = object_member(x, "actor");
+      const auto object = object_member(x, "object");
+      auto who = text_member(actor, "name");
+      if (who.empty())
+        who = text_member(actor, "key_prefix");
+      rows.push_back({text_member(x, "at").substr(0, 19), text_member(actor, "kind") + " " + who,
+                      text_member(x, "action"), text_member(object, "id"),
+                      text_member(x, "outcome")});
+    }
+  if (!p.out.json())
+    p.out.table({"WHEN", "WHO", "DID", "TO", "OUTCOME"}, rows);
   return exit_good;
 }
 

@@ -234,7 +234,7 @@ conversation::outcome conversation::handle_typing() {
   }
   if (interactive_ && lines_.has_line()) {
     auto line = *lines_.take();
-    if (line == "/quit")
+    if (line == "/quit" && typed_.empty())
       return outcome::left;
     if (line == "/cancel")
       cancel_now = true;

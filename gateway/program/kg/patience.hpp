@@ -33,7 +33,7 @@ public:
 
 private:
   const std::chrono::seconds limit_;
-  std::minstd_rand dice_;
+  std::mt19937 dice_;
   std::optional<clock::time_point> since_;
   unsigned tries_ = 0;
 };

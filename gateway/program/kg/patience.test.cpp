@@ -18,7 +18,7 @@ CAF_TEST(waits double with jitter up to a bound) {
     CAF_CHECK(*wait <= most);
     most = std::min(2 * most, patience::longest_wait);
   }
-  CAF_CHECK(patience(60s, 1).next(now) != patience(60s, 2).next(now));
+  CAF_CHECK(patience(60s, 1).next(now) != patience(60s, 7).next(now));
 }
 
 CAF_TEST(what the server asks for is the least but never beyond the end) {
