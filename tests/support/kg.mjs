@@ -1,24 +1,24 @@
 // The real kg, as a script runs it and as somebody at a terminal does.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, resolve } from 'node:path';
 
 import { binary, endsWithUs } from './server.mjs';
 import { patience, within } from './wait.mjs';
 
 /// kg stands beside kgentsd.
 export function kgBinary() {
-  const path = join(dirname(binary()), 'kg');
+  const path = resolve(dirname(binary()), 'kg');
   if (!existsSync(path)) throw new Error(`no kg beside ${binary()}: build it`);
   return path;
 }
 
 /// Somebody with a home of their own: `{env, config}`. Nothing of the developer's own settings leaks in.
 export function newUser(directory, name, env = {}) {
-  const home = join(directory, name);
+  const home = resolve(directory, name);
   mkdirSync(home, { recursive: true });
-  const own = { HOME: home, XDG_CONFIG_HOME: join(home, 'config'), LANG: 'C.UTF-8', PATH: `${dirname(kgBinary())}:${process.env.PATH}` };
-  return { env: { ...own, ...env }, config: join(home, 'config', 'kgents', 'config.json') };
+  const own = { HOME: home, XDG_CONFIG_HOME: resolve(home, 'config'), LANG: 'C.UTF-8', PATH: `${dirname(kgBinary())}:${process.env.PATH}` };
+  return { env: { ...own, ...env }, config: resolve(home, 'config', 'kgents', 'config.json') };
 }
 
 function collect(child) {
