@@ -101,6 +101,7 @@ DECLARE
 BEGIN
   RETURN jsonb_build_object(
     'all', v_all,
+    'at', now(),
     'tenant', (
       SELECT to_jsonb(x) FROM (
         SELECT t.id, t.name, t.slug, t.subscription_tier, t.subscription_status, t.tokens_used_month,
@@ -190,12 +191,13 @@ BEGIN
           excluded.tier_override, excluded.requests_per_day, excluded.tokens_limit_month, excluded.expires_at,
           excluded.is_active, excluded.revoked_at);
 
+  -- Who is new may not have been there yet when `principals` looked.
   IF (p_from->>'all')::boolean THEN
     UPDATE kg.users u SET is_active = false
-     WHERE u.tenant_id = v_tenant AND u.is_active
+     WHERE u.tenant_id = v_tenant AND u.is_active AND u.created_at < (p_from->>'at')::timestamptz - interval '1 min'
        AND NOT EXISTS (SELECT FROM jsonb_array_elements(p_from->'users') x WHERE (x->>'id')::uuid = u.id);
     UPDATE kg.api_keys k SET is_active = false
-     WHERE k.tenant_id = v_tenant AND k.is_active
+     WHERE k.tenant_id = v_tenant AND k.is_active AND k.created_at < (p_from->>'at')::timestamptz - interval '1 min'
        AND NOT EXISTS (SELECT FROM jsonb_array_elements(p_from->'keys') x WHERE (x->>'id')::uuid = k.id);
   END IF;
 END $$;
