@@ -37,15 +37,15 @@ std::string decoded(std::string_view raw) {
 
 presented credentials(const http::request& in, const route& to) {
   if (in.has_header("x-api-key"))
-    return {true, std::string{in.header("x-api-key")}};
+    return {true, false, std::string{in.header("x-api-key")}};
   const auto authorization = in.header("authorization");
   if (authorization.size() > 7 &&
       std::equal(authorization.begin(), authorization.begin() + 7, "bearer ",
                  [](char a, char b) { return (a | 0x20) == b || a == b; }))
-    return {true, std::string{authorization.substr(7)}};
+    return {true, true, std::string{authorization.substr(7)}};
   if (to.who == access::query_key)
     if (auto key = query_value(in.query, "api_key"))
-      return {true, std::move(*key)};
+      return {true, true, std::move(*key)};
   return {};
 }
 
@@ -196,11 +196,11 @@ void application::authenticate(const call_ptr& c) {
     refuse_anonymous(c, "API key required. Provide via X-API-Key header or api_key query param.");
     return;
   }
-  if (auto known = at_.auth.cached(shown.key)) {
+  if (auto known = at_.auth.cached(shown)) {
     identified(c, std::move(*known));
     return;
   }
-  at_.auth.resolve(c->x->thread(), std::move(shown.key),
+  at_.auth.resolve(c->x->thread(), std::move(shown),
                    [this, c](authenticator::result who) { identified(c, std::move(who)); });
 }
 

@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <unordered_set>
 
+#include "gateway/sign_in.hpp"
 #include "runtime/limits.hpp"
 
 namespace kgents::gateway {
@@ -18,10 +19,22 @@ namespace {
 
 refusal unknown_key() { return {401, "Invalid API key. Please check your credentials.", 0, ""}; }
 
+/// One for whatever is wrong: it teaches nobody how to make a better one.
+refusal invalid_token() { return {401, "Invalid token", 0, ""}; }
+
+refusal out_of_reach() {
+  return {503, "The database is out of reach. Try again shortly.", 1, "unavailable"};
+}
+
 }  // namespace
 
-authenticator::authenticator(sql::transactor& pool, runtime::ports& ports, const runtime::secret& pepper)
-    : pool_{pool}, ports_{ports}, pepper_{pepper.reveal()} {}
+authenticator::authenticator(parts with, const runtime::secret& pepper)
+    : with_{with}, pepper_{pepper.reveal()} {}
+
+/// A key says so itself; whatever else comes as a bearer is taken for a token.
+bool authenticator::is_token(const presented& x) const {
+  return x.may_be_token && with_.desk.enabled() && !x.key.starts_with("kg_");
+}
 
 authenticator::hash authenticator::hash_of(std::string_view key) const {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -41,37 +54,42 @@ authenticator::hash authenticator::hash_of(std::string_view key) const {
   return out;
 }
 
-std::optional<authenticator::result> authenticator::cached(std::string_view key) {
-  if (!key.starts_with("kg_"))
+std::optional<authenticator::result> authenticator::cached(const presented& shown) {
+  const bool token = is_token(shown);
+  if (!token && !shown.key.starts_with("kg_"))
     return refusal{401, "Invalid API key format. Keys must start with 'kg_'", 0, ""};
-  if (key.size() > 256)
-    return unknown_key();
-  const auto x = hash_of(key);
+  if (shown.key.size() > (token ? runtime::identity::most_token_bytes : 256))
+    return token ? invalid_token() : unknown_key();
+  const auto x = hash_of(shown.key);
   const auto now = clock::now();
-  auto& p = part_of(x);
-  std::lock_guard guard{p.mutex};
-  if (const auto at = p.found.find(x); at != p.found.end()) {
+  auto& s = shelf_of(x);
+  std::lock_guard guard{s.mutex};
+  if (const auto at = s.found.find(x); at != s.found.end()) {
     if (at->second->fresh_until > now)
       return at->second;
-    p.found.erase(at);
+    s.found.erase(at);
   }
-  if (const auto at = p.unknown.find(x); at != p.unknown.end()) {
+  if (const auto at = s.unknown.find(x); at != s.unknown.end()) {
     if (at->second > now)
-      return unknown_key();
-    p.unknown.erase(at);
+      return token ? invalid_token() : unknown_key();
+    s.unknown.erase(at);
   }
   return std::nullopt;
 }
 
-void authenticator::resolve(runtime::io_thread& thread, std::string key,
+void authenticator::resolve(runtime::io_thread& thread, presented shown,
                             std::function<void(result)> done) {
-  auto x = hash_of(key);
+  if (is_token(shown)) {
+    resolve_token(thread, std::move(shown.key), std::move(done));
+    return;
+  }
+  auto x = hash_of(shown.key);
   auto query = sql::keys::resolve(x);
   query.work.deadline = clock::now() + limits::sql_deadline;
-  sql::run(pool_, std::move(query), [this, &thread, x, done](auto answered) {
+  sql::run(with_.pool, std::move(query), [this, &thread, x, done](auto answered) {
     boost::asio::post(thread.context(), [this, &thread, x, done, out = std::move(answered)] {
       if (std::holds_alternative<sql::failure>(out)) {
-        done(refusal{503, "The database is out of reach. Try again shortly.", 1, "unavailable"});
+        done(out_of_reach());
         return;
       }
       const auto& row = std::get<0>(out);
@@ -80,50 +98,92 @@ void authenticator::resolve(runtime::io_thread& thread, std::string key,
         done(unknown_key());
         return;
       }
-      auto key = std::make_shared<const sql::resolved_key>(*row);
-      ports_[thread.index()].ask<actors::key_lease>(
-          tenant_entity(key->tenant), actors::open_key{key},
-          [this, x, key, done](answer<actors::key_lease> lease) {
-            if (!lease.ok()) {
-              done(std::move(lease.wrong));
-              return;
-            }
-            auto who = std::make_shared<credential>();
-            who->key = *key;
-            who->lease = std::move(lease.value);
-            who->home = shard_of(traffic_entity(key->tenant));
-            who->fresh_until = clock::now() + limits::key_cache_ttl;
-            if (key->expires_at) {
-              const auto left = *key->expires_at - std::chrono::system_clock::now();
-              who->fresh_until =
-                  std::min(who->fresh_until,
-                           clock::now() + std::chrono::duration_cast<clock::duration>(left));
-            }
-            remember(x, who);
-            done(credential_ptr{std::move(who)});
-          });
+      lease(thread, x, std::make_shared<const sql::resolved_key>(*row), false, done);
     });
   });
 }
 
+void authenticator::resolve_token(runtime::io_thread& thread, std::string token,
+                                  std::function<void(result)> done) {
+  auto x = hash_of(token);
+  with_.desk.look(thread, std::move(token), [this, &thread, x, done](auto verified) {
+    if (const auto* wrong = std::get_if<runtime::identity::fault>(&verified)) {
+      // The key may be known in a moment.
+      if (*wrong != runtime::identity::fault::unknown_key)
+        remember_unknown(x);
+      done(invalid_token());
+      return;
+    }
+    auto& claims = std::get<runtime::identity::claims>(verified);
+    auto query = sql::keys::resolve_sign_in(with_.desk.asks_for(claims));
+    query.work.deadline = clock::now() + limits::sql_deadline;
+    sql::run(with_.control, std::move(query), [this, &thread, x, claims, done](auto answered) {
+      boost::asio::post(thread.context(), [this, &thread, x, claims, done,
+                                           out = std::move(answered)] {
+        if (std::holds_alternative<sql::failure>(out)) {
+          done(out_of_reach());
+          return;
+        }
+        const auto& row = std::get<0>(out);
+        if (!row) {
+          with_.desk.knows_nobody();
+          remember_unknown(x);
+          done(invalid_token());
+          return;
+        }
+        auto key = std::make_shared<sql::resolved_key>(*row);
+        key->scopes = scopes_of(claims, key->scopes);
+        key->expires_at = claims.good_until;
+        lease(thread, x, std::move(key), true, done);
+      });
+    });
+  });
+}
+
+void authenticator::lease(runtime::io_thread& thread, const hash& x,
+                          std::shared_ptr<const sql::resolved_key> key, bool signed_in,
+                          const std::function<void(result)>& done) {
+  with_.ports[thread.index()].ask<actors::key_lease>(
+      tenant_entity(key->tenant), actors::open_key{key},
+      [this, x, key, signed_in, done](answer<actors::key_lease> lease) {
+        if (!lease.ok()) {
+          done(std::move(lease.wrong));
+          return;
+        }
+        auto who = std::make_shared<credential>();
+        who->key = *key;
+        who->signed_in = signed_in;
+        who->lease = std::move(lease.value);
+        who->home = shard_of(traffic_entity(key->tenant));
+        who->fresh_until = clock::now() + limits::key_cache_ttl;
+        if (key->expires_at) {
+          const auto left = *key->expires_at - std::chrono::system_clock::now();
+          who->fresh_until = std::min(
+              who->fresh_until, clock::now() + std::chrono::duration_cast<clock::duration>(left));
+        }
+        remember(x, who);
+        done(credential_ptr{std::move(who)});
+      });
+}
+
 void authenticator::remember(const hash& x, credential_ptr who) {
-  auto& p = part_of(x);
-  std::lock_guard guard{p.mutex};
-  if (p.found.size() >= limits::key_cache_entries / parts) {
-    std::erase_if(p.found,
+  auto& s = shelf_of(x);
+  std::lock_guard guard{s.mutex};
+  if (s.found.size() >= limits::key_cache_entries / shelves) {
+    std::erase_if(s.found,
                   [now = clock::now()](const auto& e) { return e.second->fresh_until <= now; });
-    if (p.found.size() >= limits::key_cache_entries / parts)
-      p.found.erase(p.found.begin());
+    if (s.found.size() >= limits::key_cache_entries / shelves)
+      s.found.erase(s.found.begin());
   }
-  p.unknown.erase(x);
-  p.found[x] = std::move(who);
+  s.unknown.erase(x);
+  s.found[x] = std::move(who);
 }
 
 std::vector<api_key_id> authenticator::keys() const {
   std::vector<api_key_id> out;
-  for (const auto& p : parts_) {
-    std::lock_guard guard{p.mutex};
-    for (const auto& [x, who] : p.found)
+  for (const auto& s : shelves_) {
+    std::lock_guard guard{s.mutex};
+    for (const auto& [x, who] : s.found)
       out.push_back(who->key.key);
   }
   return out;
@@ -133,18 +193,25 @@ void authenticator::forget(const std::vector<sql::unfit_key>& keys) {
   std::unordered_set<api_key_id> which;
   for (const auto& x : keys)
     which.insert(x.key);
-  for (auto& p : parts_) {
-    std::lock_guard guard{p.mutex};
-    std::erase_if(p.found, [&](const auto& x) { return which.contains(x.second->key.key); });
+  for (auto& s : shelves_) {
+    std::lock_guard guard{s.mutex};
+    std::erase_if(s.found, [&](const auto& x) { return which.contains(x.second->key.key); });
+  }
+}
+
+void authenticator::forget_signed_in() {
+  for (auto& s : shelves_) {
+    std::lock_guard guard{s.mutex};
+    std::erase_if(s.found, [](const auto& x) { return x.second->signed_in; });
   }
 }
 
 void authenticator::remember_unknown(const hash& x) {
-  auto& p = part_of(x);
-  std::lock_guard guard{p.mutex};
-  if (p.unknown.size() >= limits::key_cache_negative_entries / parts)
-    p.unknown.erase(p.unknown.begin());
-  p.unknown[x] = clock::now() + limits::key_cache_negative_ttl;
+  auto& s = shelf_of(x);
+  std::lock_guard guard{s.mutex};
+  if (s.unknown.size() >= limits::key_cache_negative_entries / shelves)
+    s.unknown.erase(s.unknown.begin());
+  s.unknown[x] = clock::now() + limits::key_cache_negative_ttl;
 }
 
 }  // namespace kgents::gateway

@@ -2,6 +2,13 @@
 
 #include "sql/columns.hpp"
 
+/// What a key resolves to, whichever function finds it. A macro, since SQL is literals only.
+#define KGENTS_RESOLVED_COLUMNS                                                                  \
+  "SELECT key_id, tenant_id, user_id, user_ref, key_prefix, array_to_string(scopes, ','), tier, " \
+  "status, rpm, burst, rph, ops_per_day, tokens_limit_month, tokens_limit_request, "              \
+  "tokens_used_month, data_plane, silo_dsn_ref, "                                                 \
+  "(extract(epoch FROM expires_at) * 1000)::bigint FROM "
+
 namespace kgents::sql::keys {
 
 namespace {
@@ -65,13 +72,18 @@ unfit parse_unfit(std::string_view x) {
 }  // namespace
 
 query<std::optional<resolved_key>> resolve(std::string_view hash) {
-  constexpr std::string_view text =
-      "SELECT key_id, tenant_id, user_id, user_ref, key_prefix, array_to_string(scopes, ','), "
-      "tier, "
-      "status, rpm, burst, rph, ops_per_day, tokens_limit_month, tokens_limit_request, "
-      "tokens_used_month, data_plane, silo_dsn_ref, "
-      "(extract(epoch FROM expires_at) * 1000)::bigint FROM kg.resolve_api_key($1)";
+  constexpr std::string_view text = KGENTS_RESOLVED_COLUMNS "kg.resolve_api_key($1)";
   return {{.statements = {{text, {std::string{hash}}}}, .read_only = true}, parse_resolved};
+}
+
+query<std::optional<resolved_key>> resolve_sign_in(const sign_in& who) {
+  constexpr std::string_view text =
+      KGENTS_RESOLVED_COLUMNS
+      "kg.resolve_sign_in($1, $2, $3, nullif($4, ''), nullif($5, ''), $6, $7)";
+  return {{.statements = {{text,
+                           {who.issuer, who.subject, value(who.tenant), who.email,
+                            who.name, who.role, value(who.provision)}}}},
+          parse_resolved};
 }
 
 query<std::vector<unfit_key>> unfit_among(const std::vector<api_key_id>& some) {

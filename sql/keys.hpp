@@ -63,6 +63,22 @@ namespace keys {
 /// tenant is returned.
 [[nodiscard]] query<std::optional<resolved_key>> resolve(std::string_view hash);
 
+/// What the identity provider says of a person, verified.
+struct sign_in {
+  std::string issuer;
+  std::string subject;
+  std::optional<tenant_id> tenant;  ///< that the token is for
+  std::string email;                ///< empty: none that is verified
+  std::string name;                 ///< empty: unknown
+  std::string role;                 ///< of a user that is made: admin, member or readonly
+  bool provision = false;           ///< whether one may be made
+};
+
+/// The person as a key: one row of kg.api_keys of its own counts and limits it. `scopes` are those
+/// of the user's role. None when there is no active user, and none may be made. Only on a pool of
+/// the control role.
+[[nodiscard]] query<std::optional<resolved_key>> resolve_sign_in(const sign_in& who);
+
 /// Of these keys, those that are revoked, expired, whose tenant or user may not act any more, or
 /// of which something changed in the last minute. Only on a pool of the control role.
 [[nodiscard]] query<std::vector<unfit_key>> unfit_among(const std::vector<api_key_id>& some);

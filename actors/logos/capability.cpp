@@ -16,8 +16,8 @@
 #include <stdexcept>
 
 #include "actors/contexts/time/instant.hpp"
-#include "actors/logos/base64url.hpp"
 #include "actors/logos/registry.hpp"
+#include "protocol/base64url.hpp"
 
 namespace kgents::actors {
 

@@ -17,6 +17,7 @@
 #include "gateway/http/server.hpp"
 #include "gateway/node.hpp"
 #include "gateway/program/running_node.hpp"
+#include "gateway/sign_in.hpp"
 #include "runtime/agentese/event_feed.hpp"
 #include "runtime/agentese/journal.hpp"
 #include "runtime/bus/event_bus.hpp"
@@ -152,6 +153,7 @@ private:
   actors::scheduler scheduler_;
   billing::stripe_desk stripe_;
   metering::meter meter_;
+  sign_in_desk desk_;
   authenticator auth_;
   admission limits_;
   live_keys streams_;

@@ -89,6 +89,7 @@ void running_node::impl::probe_database() {
     probe_database();
     look_after_streams();
     access_.look();
+    desk_.tick();
     check_hearing();
     log_shards();
   });

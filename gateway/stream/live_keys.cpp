@@ -73,6 +73,9 @@ std::shared_ptr<void> live_keys::watch(const credential_ptr& who, runtime::io_th
   auto fresh = std::make_shared<stream>(stream{.thread = thread,
                                                .end = std::move(end),
                                                .expires_at = who->key.expires_at,
+                                               .expired = who->signed_in
+                                                              ? end_reason::token_expired
+                                                              : end_reason::key_expired,
                                                .reads = who->key.scopes.read});
   std::lock_guard guard{state_->mutex};
   const auto place = state_->all.emplace(who->key.key, fresh);

@@ -182,6 +182,7 @@ metrics::metrics(std::string_view version, std::string_view commit)
       cdc{families_->registry},
       limits{families_->registry},
       redis{families_->registry},
+      identity{families_->registry},
       usage{families_->registry},
       metering{families_->registry} {
   gauges(families_->registry, "kgents_build_info", "Always 1; what runs is in the labels.")

@@ -15,6 +15,7 @@
 
 #include "runtime/telemetry/cdc_metrics.hpp"
 #include "runtime/telemetry/cluster_metrics.hpp"
+#include "runtime/telemetry/identity_metrics.hpp"
 #include "runtime/telemetry/invocation_metrics.hpp"
 #include "runtime/telemetry/limits_metrics.hpp"
 #include "runtime/telemetry/metering_metrics.hpp"
@@ -121,6 +122,7 @@ public:
   cdc_metrics cdc;
   limits_metrics limits;
   redis_metrics redis;
+  identity_metrics identity;
   usage_metrics usage;
   metering_metrics metering;
 

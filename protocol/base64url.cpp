@@ -1,8 +1,8 @@
-#include "actors/logos/base64url.hpp"
+#include "protocol/base64url.hpp"
 
 #include <cstdint>
 
-namespace kgents::actors {
+namespace kgents {
 
 namespace {
 
@@ -48,4 +48,4 @@ std::optional<std::string> from_base64url(std::string_view text) {
   return out;
 }
 
-}  // namespace kgents::actors
+}  // namespace kgents

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace kgents::actors {
+namespace kgents {
 
 /// base64url without padding (RFC 4648, section 5).
 [[nodiscard]] std::string to_base64url(std::string_view bytes);
@@ -12,4 +12,4 @@ namespace kgents::actors {
 /// Strict: of all texts that mean the same bytes, only the one that `to_base64url` gives is taken.
 [[nodiscard]] std::optional<std::string> from_base64url(std::string_view text);
 
-}  // namespace kgents::actors
+}  // namespace kgents

@@ -1,0 +1,138 @@
+-- People who sign in with a token of the identity provider (http-api.md 2.7). A person who does has one row of
+-- kg.api_keys, which counts, limits and revokes like any key's; nobody has a key that hashes to it.
+
+SET LOCAL ROLE kg_owner;
+
+ALTER TABLE kg.api_keys ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'issued';
+ALTER TABLE kg.api_keys DROP CONSTRAINT IF EXISTS valid_kind;
+ALTER TABLE kg.api_keys ADD CONSTRAINT valid_kind CHECK (
+  kind = 'issued' OR (kind = 'sign_in' AND scopes = '{}' AND expires_at IS NULL));
+CREATE UNIQUE INDEX IF NOT EXISTS idx_api_keys_sign_in ON kg.api_keys (user_id)
+  WHERE kind = 'sign_in' AND is_active AND revoked_at IS NULL;
+GRANT SELECT (kind) ON kg.api_keys TO kg_app;  -- listings show issued keys only
+
+-- When somebody was last here is no event for anybody downstream.
+DROP TRIGGER IF EXISTS users_outbox_trigger ON kg.users;
+CREATE TRIGGER users_outbox_trigger AFTER INSERT OR DELETE ON kg.users
+  FOR EACH ROW EXECUTE FUNCTION kg.outbox_trigger();
+DROP TRIGGER IF EXISTS users_outbox_update_trigger ON kg.users;
+CREATE TRIGGER users_outbox_update_trigger AFTER UPDATE ON kg.users
+  FOR EACH ROW WHEN (
+    (to_jsonb(OLD) - '{last_login_at,updated_at}'::text[])
+      IS DISTINCT FROM (to_jsonb(NEW) - '{last_login_at,updated_at}'::text[]))
+  EXECUTE FUNCTION kg.outbox_trigger();
+
+GRANT CREATE ON SCHEMA kg TO kg_definer;
+GRANT SELECT, INSERT ON kg.api_keys TO kg_definer;
+SET LOCAL ROLE kg_definer;
+
+-- A person that the provider vouches for and nobody has seen yet: the invited user with that (verified) email, or a new
+-- one. Null when there is neither. The tenant's row is locked, so that two nodes that see the same person make one user
+-- and a tenant never has more members than its tier allows.
+CREATE OR REPLACE FUNCTION kg.admit_person(
+    p_issuer text, p_subject text, p_tenant uuid, p_email text, p_name text, p_role text, p_provision boolean)
+  RETURNS kg.users LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
+DECLARE
+  person kg.users;
+  known uuid;
+  most integer;
+BEGIN
+  SELECT l.max_members INTO most FROM kg.tenants t JOIN kg.tier_limits l ON l.tier = t.subscription_tier
+   WHERE t.id = p_tenant AND t.deleted_at IS NULL AND t.subscription_status IN ('active', 'trialing', 'past_due')
+     FOR NO KEY UPDATE OF t;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  SELECT * INTO person FROM kg.users u
+   WHERE u.external_auth_provider = p_issuer AND u.external_auth_id = p_subject;
+  IF FOUND AND person.deleted_at IS NULL THEN  -- another node was faster
+    RETURN person;
+  END IF;
+  known := person.id;
+  SELECT * INTO person FROM kg.users u WHERE u.tenant_id = p_tenant AND lower(u.email) = lower(p_email)
+   ORDER BY u.deleted_at NULLS FIRST LIMIT 1;
+  IF FOUND THEN
+    IF person.external_auth_id IS NOT NULL OR NOT person.is_active OR person.deleted_at IS NOT NULL THEN
+      RETURN NULL;
+    END IF;
+    -- Who was removed and then invited again is the user of the invitation.
+    UPDATE kg.users u SET external_auth_provider = NULL, external_auth_id = NULL WHERE u.id = known;
+    UPDATE kg.users u SET external_auth_provider = p_issuer, external_auth_id = p_subject, email_verified = true
+     WHERE u.id = person.id RETURNING * INTO person;
+    RETURN person;
+  END IF;
+  IF known IS NOT NULL THEN
+    RETURN NULL;
+  END IF;
+  IF NOT p_provision
+     OR (most > 0 AND most <= (SELECT count(*) FROM kg.users u WHERE u.tenant_id = p_tenant AND u.deleted_at IS NULL)) THEN
+    RETURN NULL;
+  END IF;
+  INSERT INTO kg.users (tenant_id, email, name, role, email_verified, external_auth_provider, external_auth_id)
+  VALUES (p_tenant,
+          -- Without an email that is verified: an address of nobody, the person's own all the same.
+          coalesce(p_email, left(encode(sha256(convert_to(p_issuer || ' ' || p_subject, 'UTF8')), 'hex'), 32)
+                            || '@sign-in.invalid'),
+          p_name, p_role, p_email IS NOT NULL, p_issuer, p_subject)
+  ON CONFLICT DO NOTHING RETURNING * INTO person;
+  RETURN person;
+END $$;
+
+-- Who signs in with a token: one row like kg.resolve_api_key's when there is an active user of a live tenant, none
+-- otherwise. `scopes` are those of the user's role. `p_email` only when the provider has verified it; `p_tenant` is the
+-- token's, null when it names none.
+CREATE OR REPLACE FUNCTION kg.resolve_sign_in(
+    p_issuer text, p_subject text, p_tenant uuid, p_email text, p_name text, p_role text, p_provision boolean)
+  RETURNS TABLE (
+    key_id uuid, tenant_id uuid, user_id uuid, user_ref text, key_prefix text, scopes text[], tier text, status text,
+    rpm integer, burst integer, rph integer, ops_per_day integer, tokens_limit_month bigint,
+    tokens_limit_request integer, tokens_used_month bigint, data_plane text, silo_dsn_ref text, expires_at timestamptz)
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
+#variable_conflict use_column
+DECLARE
+  person kg.users;
+  own uuid;
+BEGIN
+  IF p_role NOT IN ('admin', 'member', 'readonly') THEN
+    RAISE EXCEPTION 'a token makes nobody %', p_role USING ERRCODE = '42501';
+  END IF;
+  SELECT * INTO person FROM kg.users u
+   WHERE u.external_auth_provider = p_issuer AND u.external_auth_id = p_subject;
+  IF p_tenant IS NOT NULL AND (person.id IS NULL OR person.deleted_at IS NOT NULL) THEN
+    person := kg.admit_person(p_issuer, p_subject, p_tenant, p_email, p_name, p_role, p_provision);
+  END IF;
+  IF person.id IS NULL OR NOT person.is_active OR person.deleted_at IS NOT NULL
+     OR person.tenant_id <> coalesce(p_tenant, person.tenant_id)
+     OR NOT EXISTS (SELECT FROM kg.tenants t WHERE t.id = person.tenant_id AND t.deleted_at IS NULL) THEN
+    RETURN;
+  END IF;
+  SELECT k.id INTO own FROM kg.api_keys k
+   WHERE k.user_id = person.id AND k.kind = 'sign_in' AND k.is_active AND k.revoked_at IS NULL;
+  IF NOT FOUND THEN
+    INSERT INTO kg.api_keys (tenant_id, user_id, kind, key_prefix, key_hash, name, scopes)
+    VALUES (person.tenant_id, person.id, 'sign_in', 'kg_token',
+            encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex'), 'Single sign-on', '{}')
+    ON CONFLICT (user_id) WHERE kind = 'sign_in' AND is_active AND revoked_at IS NULL DO NOTHING
+    RETURNING id INTO own;
+    IF own IS NULL THEN
+      SELECT k.id INTO own FROM kg.api_keys k
+       WHERE k.user_id = person.id AND k.kind = 'sign_in' AND k.is_active AND k.revoked_at IS NULL;
+    END IF;
+  END IF;
+  UPDATE kg.users u SET last_login_at = now()
+   WHERE u.id = person.id AND (u.last_login_at IS NULL OR u.last_login_at < now() - interval '1 minute');
+  RETURN QUERY
+  SELECT own, t.id, person.id, person.id::text, 'kg_token',
+         CASE WHEN person.role IN ('owner', 'admin') THEN '{read,write,admin,billing}'::text[]
+              WHEN person.role = 'member' THEN '{read,write}'::text[]
+              ELSE '{read}'::text[] END,
+         t.subscription_tier, t.subscription_status, l.rpm, l.burst, l.rph, l.ops_per_day, l.tokens_limit_month,
+         NULL::integer, l.tokens_used_month, t.data_plane, t.silo_dsn_ref, NULL::timestamptz
+    FROM kg.tenants t
+   CROSS JOIN LATERAL kg.effective_limits(t, t.subscription_tier, NULL, NULL, NULL) l
+   WHERE t.id = person.tenant_id;
+END $$;
+GRANT EXECUTE ON FUNCTION kg.resolve_sign_in(text, text, uuid, text, text, text, boolean) TO kg_control;
+
+SET LOCAL ROLE kg_owner;
+REVOKE CREATE ON SCHEMA kg FROM kg_definer;
