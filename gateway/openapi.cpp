@@ -214,7 +214,7 @@ json::object document() {
   }
   json::object security{
       {"apiKey", json::object{{"type", "apiKey"}, {"in", "header"}, {"name", "X-API-Key"}}},
-      {"bearer", json::object{{"type", "http"}, {"scheme", "bearer"}}},
+      {"bearer", json::object{{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", "JWT"}}},
       {"queryKey",
        json::object{{"type", "apiKey"},
                     {"in", "query"},

@@ -98,16 +98,6 @@ void check_providers(const runtime::settings& config, check_report& out) {
     out.failed("KGENTS_LLM", "no model provider can be reached");
 }
 
-void check_optional(std::string_view name, const std::string& url, std::string_view without,
-                    check_report& out) {
-  if (url.empty())
-    out.unset(name, without);
-  else if (const auto error = unreachable(url); !error.empty())
-    out.degraded(name, error);
-  else
-    out.ok(name, "reachable");
-}
-
 void print_limits(std::ostream& out) {
   namespace limits = runtime::limits;
   const auto seconds = [](auto time) { return std::chrono::duration<double>(time).count(); };
@@ -186,7 +176,6 @@ int check(const runtime::settings& config, std::ostream& out) {
   check_providers(config, lines);
   check_cluster(config, lines);
   check_services(config, lines);
-  check_optional("AUTH_JWKS_URL", config.identity.jwks_url, "not set; no JWTs", lines);
   print_limits(out);
   return lines.any_failed() ? exit_unavailable : exit_ok;
 }

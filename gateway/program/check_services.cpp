@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 
 #include "gateway/program/check_report.hpp"
 #include "gateway/program/reach.hpp"
+#include "gateway/sign_in.hpp"
 #include "runtime/idempotency/redis_url.hpp"
 
 namespace kgents::gateway {
@@ -143,6 +145,35 @@ void check_qdrant(const runtime::settings& config, check_report& out) {
     out.ok("QDRANT_URL", config.cdc.qdrant_url + " reachable");
 }
 
+/// Reads the keys as the server would: a page that answers is not enough.
+void check_identity(const runtime::settings& config, check_report& out) {
+  const auto& x = config.identity;
+  if (x.jwks_url.empty()) {
+    if (x.jwt_secret.empty())
+      out.unset("AUTH_JWKS_URL", "not set; no JWTs");
+    else
+      out.ok("AUTH_JWT_SECRET", "set; JWTs are verified with HS256");
+    return;
+  }
+  std::promise<std::optional<std::string>> answered;
+  auto keys = answered.get_future();
+  runtime::io_thread thread{0, "check"};
+  thread.start();
+  jwks_client(x.jwks_url).call(thread, jwks_request(x.jwks_url), [&](outbound::http_result got) {
+    answered.set_value(jwks_of(std::move(got)));
+  });
+  const auto text = keys.get();  // its deadline is the request's
+  thread.stop();
+  thread.join();
+  const auto set = text ? runtime::identity::key_set::of_provider(*text) : std::nullopt;
+  if (!text)
+    out.degraded("AUTH_JWKS_URL", x.jwks_url + " gives no keys; nobody can sign in with a token");
+  else if (!set)
+    out.degraded("AUTH_JWKS_URL", x.jwks_url + " has no key for RS256 or ES256");
+  else
+    out.ok("AUTH_JWKS_URL", x.jwks_url + ": " + std::to_string(set->size()) + " usable keys");
+}
+
 }  // namespace
 
 std::string unreachable(const std::string& url) {
@@ -160,6 +191,7 @@ void check_services(const runtime::settings& config, check_report& out) {
   check_openmeter(config, out);
   check_stripe(config, out);
   check_qdrant(config, out);
+  check_identity(config, out);
 }
 
 }  // namespace kgents::gateway

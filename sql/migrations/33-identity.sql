@@ -34,7 +34,6 @@ CREATE OR REPLACE FUNCTION kg.admit_person(
   RETURNS kg.users LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
 DECLARE
   person kg.users;
-  known uuid;
   most integer;
 BEGIN
   SELECT l.max_members INTO most FROM kg.tenants t JOIN kg.tier_limits l ON l.tier = t.subscription_tier
@@ -45,24 +44,18 @@ BEGIN
   END IF;
   SELECT * INTO person FROM kg.users u
    WHERE u.external_auth_provider = p_issuer AND u.external_auth_id = p_subject;
-  IF FOUND AND person.deleted_at IS NULL THEN  -- another node was faster
+  IF FOUND THEN  -- another node was faster
     RETURN person;
   END IF;
-  known := person.id;
   SELECT * INTO person FROM kg.users u WHERE u.tenant_id = p_tenant AND lower(u.email) = lower(p_email)
    ORDER BY u.deleted_at NULLS FIRST LIMIT 1;
   IF FOUND THEN
     IF person.external_auth_id IS NOT NULL OR NOT person.is_active OR person.deleted_at IS NOT NULL THEN
       RETURN NULL;
     END IF;
-    -- Who was removed and then invited again is the user of the invitation.
-    UPDATE kg.users u SET external_auth_provider = NULL, external_auth_id = NULL WHERE u.id = known;
     UPDATE kg.users u SET external_auth_provider = p_issuer, external_auth_id = p_subject, email_verified = true
      WHERE u.id = person.id RETURNING * INTO person;
     RETURN person;
-  END IF;
-  IF known IS NOT NULL THEN
-    RETURN NULL;
   END IF;
   IF NOT p_provision
      OR (most > 0 AND most <= (SELECT count(*) FROM kg.users u WHERE u.tenant_id = p_tenant AND u.deleted_at IS NULL)) THEN
@@ -98,7 +91,7 @@ BEGIN
   END IF;
   SELECT * INTO person FROM kg.users u
    WHERE u.external_auth_provider = p_issuer AND u.external_auth_id = p_subject;
-  IF p_tenant IS NOT NULL AND (person.id IS NULL OR person.deleted_at IS NOT NULL) THEN
+  IF NOT FOUND AND p_tenant IS NOT NULL THEN
     person := kg.admit_person(p_issuer, p_subject, p_tenant, p_email, p_name, p_role, p_provision);
   END IF;
   IF person.id IS NULL OR NOT person.is_active OR person.deleted_at IS NOT NULL
