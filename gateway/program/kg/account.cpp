@@ -38,8 +38,8 @@ std::optional<json::object> own_key(const program& p) {
   const auto out = p.http.call({.target = "/v1/api-keys?limit=100"}, usual_silence);
   const auto* answer = std::get_if<http_answer>(&out);
   json::error_code error;
-  const auto body = answer != nullptr && answer->status == 200 ? json::parse(answer->body, error)
-                                                               : json::value{};
+  const auto body =
+      answer != nullptr && answer->status == 200 ? json::parse(answer->body, error) : json::value{};
   const auto* object = body.if_object();
   const auto* items = object == nullptr ? nullptr : object->if_contains("items");
   if (items == nullptr || !items->is_array())

@@ -80,9 +80,9 @@ int create_key(const program& p) {
     body["scopes"] = json::array(p.args.scopes.begin(), p.args.scopes.end());
   if (p.args.expires_days > 0)
     body["expires_in_days"] = p.args.expires_days;
-  show_new_key(p, ask_object(p, {.method = "POST",
-                                 .target = "/v1/api-keys",
-                                 .body = json::serialize(body)}));
+  show_new_key(
+      p,
+      ask_object(p, {.method = "POST", .target = "/v1/api-keys", .body = json::serialize(body)}));
   return exit_good;
 }
 

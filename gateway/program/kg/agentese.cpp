@@ -14,7 +14,7 @@ namespace json = boost::json;
 namespace {
 
 /// The aspects of self.soul that speak as they think; e2e.kg compares them with the server's own.
-constexpr std::string_view speaking[] = {"challenge", "chat", "dialogue",
+constexpr std::string_view speaking[] = {"challenge", "chat",    "dialogue",
                                          "reflect",   "tension", "why"};
 
 std::string_view trimmed(std::string_view x) {
@@ -35,11 +35,11 @@ json::array stages_of(std::string_view text) {
 }
 
 int show_effects(const program& p) {
-  const auto out = ask_object(p, {.method = "POST",
-                                  .target = "/v1/agentese/effects",
-                                  .body = json::serialize(json::object{
-                                      {"paths", stages_of(p.args.subject)}}),
-                                  .header_lines = idempotency_line(new_idempotency_key())});
+  const auto out =
+      ask_object(p, {.method = "POST",
+                     .target = "/v1/agentese/effects",
+                     .body = json::serialize(json::object{{"paths", stages_of(p.args.subject)}}),
+                     .header_lines = idempotency_line(new_idempotency_key())});
   if (p.out.json())
     p.out.object(out);
   else
@@ -74,10 +74,10 @@ int change_alias(const program& p) {
       p.out.object({{"name", p.args.subject}, {"removed", true}});
     return exit_good;
   }
-  const auto out = ask_object(
-      p, {.method = "PUT",
-          .target = target,
-          .body = json::serialize(json::object{{"target", p.args.target}})});
+  const auto out =
+      ask_object(p, {.method = "PUT",
+                     .target = target,
+                     .body = json::serialize(json::object{{"target", p.args.target}})});
   if (p.out.json())
     p.out.object(out);
   else

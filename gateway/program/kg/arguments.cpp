@@ -24,9 +24,9 @@ CLI::Validator days() {
   return {[](std::string& text) {
             if (text.ends_with('d'))
               text.pop_back();
-            const bool good = !text.empty() && text.size() < 6 &&
-                              std::all_of(text.begin(), text.end(),
-                                          [](char c) { return c >= '0' && c <= '9'; });
+            const bool good =
+                !text.empty() && text.size() < 6 &&
+                std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
             return good ? std::string{} : std::string{"takes days, as 30d"};
           },
           "DAYS"};
@@ -68,8 +68,8 @@ void add_keys(parser& p) {
   auto* keys = p.add("keys", "API keys of the tenant; alone: list them", command::keys);
   keys->require_subcommand(0, 1);
   keys->add_option("--limit", p.out.limit, "how many at most");
-  auto* create = p.add_below(keys, "create", "make a key, which is shown this once",
-                             command::create_key);
+  auto* create =
+      p.add_below(keys, "create", "make a key, which is shown this once", command::create_key);
   create->add_option("name", p.out.name, "what it is for")->required();
   create->add_option("--scopes", p.out.scopes, "read, write, admin, billing [read,write]")
       ->delimiter(',');
@@ -83,15 +83,16 @@ void add_keys(parser& p) {
 }
 
 void add_talk(parser& p) {
-  auto* chat = p.add("chat",
-                     "Talk to K-gent. Ctrl-C cancels the answer, a second one leaves, as Ctrl-D and "
-                     "/quit do; /cancel, /mode NAME.",
-                     command::chat);
+  auto* chat =
+      p.add("chat",
+            "Talk to K-gent. Ctrl-C cancels the answer, a second one leaves, as Ctrl-D and "
+            "/quit do; /cancel, /mode NAME.",
+            command::chat);
   chat->add_option("--mode", p.out.mode, "reflect, advise, challenge, explore");
   chat->add_option("--session", p.out.session, "go on in this one (kg sessions lists them)");
   chat->add_option("--title", p.out.title, "of the new session [the beginning of what is said]");
-  auto* sessions = p.add("sessions", "The sessions, newest first; with an id, its messages.",
-                         command::sessions);
+  auto* sessions =
+      p.add("sessions", "The sessions, newest first; with an id, its messages.", command::sessions);
   sessions->add_option("id", p.out.subject, "a session");
   sessions->add_option("--limit", p.out.limit, "how many at most");
 }
@@ -124,14 +125,12 @@ void add_rest(parser& p) {
   p.add("logout", "Forget the stored server and key.", command::logout);
   p.add("whoami", "The tenant, its plan, and what the key may do.", command::whoami);
   p.add("usage", "What the tenant has used.", command::usage)
-      ->add_option("--period", p.out.period,
-                   "day, week, month, previous, or YYYY-MM; UTC [month]");
+      ->add_option("--period", p.out.period, "day, week, month, previous, or YYYY-MM; UTC [month]");
   p.add("users", "The tenant's users.", command::users)
       ->add_option("--limit", p.out.limit, "how many at most");
   p.add("audit", "Who did what, newest first.", command::audit)
       ->add_option("--limit", p.out.limit, "how many at most");
-  p.add("cluster",
-        "Nodes and hand-offs. Needs the platform's key: --key or KGENTS_PLATFORM_KEY.",
+  p.add("cluster", "Nodes and hand-offs. Needs the platform's key: --key or KGENTS_PLATFORM_KEY.",
         command::cluster);
   p.add("completion", "Print a script that completes commands and paths.", command::completion)
       ->add_option("shell", p.out.subject, "bash")
@@ -256,7 +255,8 @@ std::vector<std::string> command_names() {
   parser p;
   add_all(p);
   std::vector<std::string> out;
-  for (const auto* x : p.app.get_subcommands([](const CLI::App* x) { return !x->get_group().empty(); }))
+  for (const auto* x :
+       p.app.get_subcommands([](const CLI::App* x) { return !x->get_group().empty(); }))
     out.push_back(x->get_name());
   std::sort(out.begin(), out.end());
   return out;
@@ -278,7 +278,8 @@ std::variant<arguments, only_print, bad_usage> read_arguments(std::vector<std::s
     return read_expression(words, at);
   const auto names = command_names();
   if (words[at] != "words" && !std::binary_search(names.begin(), names.end(), words[at]))
-    return bad_usage{"'" + words[at] + "' is neither a command nor a path such as self.soul.manifest"};
+    return bad_usage{"'" + words[at] +
+                     "' is neither a command nor a path such as self.soul.manifest"};
   // `kg invoke PATH --depth 3` is `kg PATH --depth 3`.
   if ((words[at] == "invoke" || words[at] == "query") && at + 1 < words.size() &&
       !words[at + 1].starts_with('-')) {

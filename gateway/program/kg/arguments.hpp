@@ -45,7 +45,7 @@ enum class command {
 struct arguments {
   command what = command::invoke;
 
-  std::string server;    ///< empty: from the environment or the stored login
+  std::string server;  ///< empty: from the environment or the stored login
   std::string key;
   std::string archetype = "developer";
   bool json = false;

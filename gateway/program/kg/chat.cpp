@@ -185,8 +185,8 @@ conversation::outcome conversation::say(const std::string& text) {
   canceling_ = false;
   for (;;) {
     asked_wait_ = milliseconds{0};
-    const auto x = p_.http.begin(
-        view.last_id().empty() ? message(text, key) : resumption(view), stream_silence);
+    const auto x = p_.http.begin(view.last_id().empty() ? message(text, key) : resumption(view),
+                                 stream_silence);
     auto out = follow(*x, view, waits);
     if (out == outcome::again)
       out = wait_for_server(waits);
@@ -258,8 +258,8 @@ void conversation::cancel() {
 conversation::outcome conversation::show(const llm::sse_event& x, turn_view& view) {
   using kind = turn_news::kind;
   const auto news = view.take(x);
-  const bool told = news.what == kind::text || news.what == kind::complete ||
-                    news.what == kind::error;
+  const bool told =
+      news.what == kind::text || news.what == kind::complete || news.what == kind::error;
   if (told && p_.out.json()) {
     json::error_code error;
     auto data = json::parse(x.data, error);
@@ -293,9 +293,9 @@ conversation::outcome conversation::show(const llm::sse_event& x, turn_view& vie
 conversation::outcome conversation::look_up(turn_view& view) {
   const auto turn = ask_object(p_, {.target = path("/turns/" + view.turn())});
   const auto* chunks = turn.if_contains("chunks");
-  const auto missing = view.catch_up(
-      text_member(turn, "text"),
-      chunks != nullptr && chunks->is_int64() ? chunks->get_int64() : int64_t{0});
+  const auto missing =
+      view.catch_up(text_member(turn, "text"),
+                    chunks != nullptr && chunks->is_int64() ? chunks->get_int64() : int64_t{0});
   const auto status = text_member(turn, "status");
   if (p_.out.json())
     p_.out.object({{"event", "stored"}, {"status", status}, {"text", missing}});

@@ -59,8 +59,8 @@ json::object quietly(const program& p, std::string target) {
   const auto out = p.http.call({.target = std::move(target)}, word_silence);
   const auto* answer = std::get_if<http_answer>(&out);
   json::error_code error;
-  auto value = answer != nullptr && answer->status == 200 ? json::parse(answer->body, error)
-                                                          : json::value{};
+  auto value =
+      answer != nullptr && answer->status == 200 ? json::parse(answer->body, error) : json::value{};
   return value.is_object() ? std::move(value.get_object()) : json::object{};
 }
 

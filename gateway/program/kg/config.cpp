@@ -70,7 +70,8 @@ std::variant<std::optional<stored_login>, std::string> load_login() {
   const auto value = json::parse(text.str(), error);
   if (error || !value.is_object())
     return where->string() + " is no JSON object; kg login writes it anew";
-  return nothing{stored_login{member(value.get_object(), "server"), member(value.get_object(), "key")}};
+  return nothing{
+      stored_login{member(value.get_object(), "server"), member(value.get_object(), "key")}};
 }
 
 std::optional<std::string> save_login(const stored_login& x) {

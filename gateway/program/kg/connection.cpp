@@ -29,7 +29,8 @@ std::string first_of(const Texts&... all) {
 connection find_connection(const arguments& args) {
   const auto loaded = load_login();
   // A login writes the file anew, whatever is wrong with it.
-  if (const auto* wrong = std::get_if<std::string>(&loaded); wrong != nullptr && args.what != command::login)
+  if (const auto* wrong = std::get_if<std::string>(&loaded);
+      wrong != nullptr && args.what != command::login)
     throw stopped{exit_usage, *wrong};
   stored_login stored;
   if (const auto* x = std::get_if<std::optional<stored_login>>(&loaded); x != nullptr && *x)
@@ -40,7 +41,8 @@ connection find_connection(const arguments& args) {
     out.server.pop_back();
   const auto url = llm::parse_http_url(out.server);
   if (!url)
-    throw stopped{exit_usage, "'" + out.server + "' is not http://host[:port] or https://host[:port]"};
+    throw stopped{exit_usage,
+                  "'" + out.server + "' is not http://host[:port] or https://host[:port]"};
   out.url = *url;
   if (args.what == command::cluster)
     out.key = first_of(args.key, variable("KGENTS_PLATFORM_KEY"));

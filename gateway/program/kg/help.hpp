@@ -34,8 +34,8 @@ Options, before or behind the command:
   --dry-run         what a path would read, write and cost; what a query would look at
   --archetype NAME  as whom to look: architect, poet, guest ... [developer]
   --server URL      http:// or https:// [KGENTS_URL, the stored login, http://127.0.0.1:8000]
-  --key KEY         [KGENTS_API_KEY, the stored login]; other users of this machine can see a
-                    command line, so prefer kg login, which reads it from standard input
+  --key KEY         an API key or a token [KGENTS_API_KEY, the stored login]; other users of this
+                    machine can see a command line, so prefer kg login, which reads standard input
   --patience N      seconds for which a server that went away in mid-answer is looked for [60]
   --version, --help
 

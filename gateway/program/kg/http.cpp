@@ -38,6 +38,11 @@ std::chrono::seconds seconds_of(std::string_view text) {
   return std::min(std::chrono::seconds{count}, longest_retry_after);
 }
 
+/// A JWT instead of an API key: three parts, of which the first is a JSON object in base64url.
+bool is_token(std::string_view key) {
+  return key.starts_with("eyJ") && std::count(key.begin(), key.end(), '.') == 2;
+}
+
 class running_exchange final : public exchange, public llm::http_stream_client::listener {
 public:
   running_exchange(boost::asio::io_context& io, const llm::http_url& url,
@@ -154,12 +159,14 @@ http_client::http_client(event_loop& loop, llm::http_url server, std::string key
 
 std::unique_ptr<exchange> http_client::begin(const http_request& what,
                                              std::chrono::seconds silence) const {
-  auto text = what.method + " " + server_.path + what.target + " HTTP/1.1\r\nHost: " +
-              server_.authority() +
+  auto text = what.method + " " + server_.path + what.target +
+              " HTTP/1.1\r\nHost: " + server_.authority() +
               "\r\nUser-Agent: kg/" KGENTS_VERSION
               "\r\nAccept-Encoding: identity\r\nConnection: close\r\n" +
               what.header_lines;
-  if (!key_.empty())
+  if (is_token(key_))
+    text += "Authorization: Bearer " + key_ + "\r\n";
+  else if (!key_.empty())
     text += "X-API-Key: " + key_ + "\r\n";
   if (!what.body.empty())
     text += "Content-Type: application/json\r\n";
@@ -186,8 +193,8 @@ std::string escaped(std::string_view text) {
   static constexpr char digits[] = "0123456789ABCDEF";
   std::string out;
   for (const unsigned char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                       (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.' || c == '_' || c == '~';
     if (plain) {
       out += static_cast<char>(c);
     } else {

@@ -19,9 +19,8 @@ int run_with_server(const arguments& args, const output& out) {
   const http_client http{loop, where.url, where.key};
   const program p{args, out, http, where.server, where.key};
   if (where.key.empty() && args.what != command::cluster && args.what != command::words)
-    throw stopped{exit_usage,
-                  "no key for " + where.server + "\n\n    Try: kg login --server " + where.server +
-                      ", or KGENTS_API_KEY"};
+    throw stopped{exit_usage, "no key for " + where.server + "\n\n    Try: kg login --server " +
+                                  where.server + ", or KGENTS_API_KEY"};
   switch (args.what) {
     case command::whoami:
       return whoami(p);

@@ -1,5 +1,6 @@
 #include "gateway/program/kg/output.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,16 +20,21 @@ namespace {
 void write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const auto count = ::write(fd, text.data(), text.size());
-    if (count > 0)
+    if (count > 0) {
       text.remove_prefix(static_cast<size_t>(count));
-    else if (errno != EINTR && errno != EAGAIN)
-      throw stopped{1, ""};  // the disk is full, or whoever started us ignores SIGPIPE
+    } else if (errno == EAGAIN) {
+      pollfd room{fd, POLLOUT, 0};  // somebody made it non-blocking, for us too
+      ::poll(&room, 1, -1);
+    } else if (errno != EINTR) {
+      throw stopped{1, ""};  // the disk is full
+    }
   }
 }
 
 size_t width_of(std::string_view text) {
-  return static_cast<size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
 }
 
 bool is_plain(const json::value& x) {
@@ -229,10 +235,8 @@ void note_line(std::string_view text) { write_all(STDERR_FILENO, harmless(text) 
 std::string problem_text(const http_answer& x, bool json) {
   const auto told = read_problem(x);
   if (json)
-    return json::serialize(json::object{{"error", told.message},
-                                        {"status", x.status},
-                                        {"why", told.why},
-                                        {"try", told.try_}});
+    return json::serialize(json::object{
+        {"error", told.message}, {"status", x.status}, {"why", told.why}, {"try", told.try_}});
   auto out = told.message;
   if (!told.why.empty())
     out += "\n\n    Why: " + told.why;

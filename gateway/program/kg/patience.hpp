@@ -25,8 +25,8 @@ public:
   }
 
   /// How long to wait before the next try, at least `asked`; none: without a server for too long.
-  [[nodiscard]] std::optional<std::chrono::milliseconds> next(
-      clock::time_point now, std::chrono::milliseconds asked = {});
+  [[nodiscard]] std::optional<std::chrono::milliseconds> next(clock::time_point now,
+                                                              std::chrono::milliseconds asked = {});
 
   [[nodiscard]] std::chrono::seconds limit() const noexcept { return limit_; }
   [[nodiscard]] unsigned tries() const noexcept { return tries_; }

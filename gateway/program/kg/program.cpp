@@ -25,8 +25,7 @@ bool harmless_twice(const http_request& x) {
 }  // namespace
 
 http_answer ask(const program& p, http_request what, std::chrono::seconds silence) {
-  patience waits{std::min(p.args.patience, one_shot_patience),
-                 static_cast<uint32_t>(::getpid())};
+  patience waits{std::min(p.args.patience, one_shot_patience), static_cast<uint32_t>(::getpid())};
   for (;;) {
     const auto out = p.http.call(what, silence);
     std::optional<std::chrono::milliseconds> wait;
@@ -72,8 +71,7 @@ stopped refused_by(const program& p, const http_answer& x) {
 stopped unreachable(const program& p, failure x) {
   auto text = failure_text(x, p.server);
   if (p.args.json)
-    return {exit_unreachable,
-            json::serialize(json::object{{"error", text}, {"status", nullptr}})};
+    return {exit_unreachable, json::serialize(json::object{{"error", text}, {"status", nullptr}})};
   if (x == failure::tls)
     text += "\n\n    Try: SSL_CERT_FILE=authority.pem kg ..., where the authority is your own";
   else if (x == failure::refused && is_local(p.server))

@@ -24,8 +24,7 @@ constexpr std::chrono::seconds usual_silence{30};
 
 /// One request, repeated where that does no harm: GET, PUT, DELETE, and what has an
 /// Idempotency-Key. Ends the program when it is refused or there is no server.
-http_answer ask(const program& p, http_request what,
-                std::chrono::seconds silence = usual_silence);
+http_answer ask(const program& p, http_request what, std::chrono::seconds silence = usual_silence);
 /// The same of an answer that is a JSON object.
 boost::json::object ask_object(const program& p, http_request what,
                                std::chrono::seconds silence = usual_silence);

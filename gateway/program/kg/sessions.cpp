@@ -19,10 +19,9 @@ const json::array& list_of(const json::object& x, std::string_view name) {
 int messages(const program& p) {
   size_t shown = 0;
   for (;;) {
-    const auto out =
-        ask_object(p, {.target = "/v1/kgent/sessions/" + escaped(p.args.subject) +
-                                 "/messages?limit=" + std::to_string(page) +
-                                 "&offset=" + std::to_string(shown)});
+    const auto out = ask_object(p, {.target = "/v1/kgent/sessions/" + escaped(p.args.subject) +
+                                              "/messages?limit=" + std::to_string(page) +
+                                              "&offset=" + std::to_string(shown)});
     const auto& all = list_of(out, "messages");
     for (const auto& one : all) {
       const auto& x = one.as_object();

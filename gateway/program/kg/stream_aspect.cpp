@@ -71,8 +71,8 @@ private:
     if (!event.id.empty())
       last_id_ = event.id;
     if (event.name == "error") {
-      const auto told = problem_text({502, {}, json::serialize(json::object{{"detail", *data}})},
-                                     p_.args.json);
+      const auto told =
+          problem_text({502, {}, json::serialize(json::object{{"detail", *data}})}, p_.args.json);
       throw stopped{exit_refused, told};
     }
     if (event.name == "done")

@@ -59,8 +59,8 @@ public:
       if (!wait)
         throw unreachable(p_, x->failed().value_or(failure::cut));
       if (waits.tries() == 4)
-        note("lost " + p_.server + "; looking for it for " +
-             std::to_string(waits.limit().count()) + " s");
+        note("lost " + p_.server + "; looking for it for " + std::to_string(waits.limit().count()) +
+             " s");
       pause(p_, *wait);
     }
   }

@@ -135,7 +135,7 @@ void line_reader::run() {
   }
 }
 
-interrupts::interrupts(event_loop& loop) : signals_{loop.context(), SIGINT, SIGTERM} { wait(); }
+interrupts::interrupts(event_loop& loop) : signals_{loop.context(), SIGINT} { wait(); }
 
 void interrupts::wait() {
   signals_.async_wait([this](boost::system::error_code ec, int) {
@@ -152,8 +152,8 @@ std::optional<std::string> read_secret(std::string_view prompt) {
   {
     const bool terminal = ::isatty(STDIN_FILENO) == 1;
     const hidden_input hidden;
-    if (terminal)
-      [[maybe_unused]] const auto shown = ::write(STDERR_FILENO, prompt.data(), prompt.size());
+    if (terminal) [[maybe_unused]]
+      const auto shown = ::write(STDERR_FILENO, prompt.data(), prompt.size());
     for (char c = 0; out.size() < max_secret_bytes;) {
       const auto count = ::read(STDIN_FILENO, &c, 1);
       if (count < 0 && errno == EINTR && interrupted == 0)
@@ -163,8 +163,8 @@ std::optional<std::string> read_secret(std::string_view prompt) {
         break;
       out += c;
     }
-    if (terminal)
-      [[maybe_unused]] const auto ended = ::write(STDERR_FILENO, "\n", 1);
+    if (terminal) [[maybe_unused]]
+      const auto ended = ::write(STDERR_FILENO, "\n", 1);
   }
   if (interrupted != 0)
     ::raise(SIGINT);  // as it would have been

@@ -46,7 +46,7 @@ private:
   std::thread thread_;
 };
 
-/// Counts Ctrl-C (and SIGTERM) instead of ending the program.
+/// Counts Ctrl-C instead of ending the program.
 class interrupts {
 public:
   explicit interrupts(event_loop& loop);

@@ -53,8 +53,7 @@ turn_news turn_view::take(const llm::sse_event& x) {
   const auto data = read(x.data);
   if (x.name == "error")
     return {kind::error, text_of(data, "error"), text_of(data, "type")};
-  return {kind::complete, catch_up(text_of(data, "text"), next_),
-          text_of(data, "finish_reason")};
+  return {kind::complete, catch_up(text_of(data, "text"), next_), text_of(data, "finish_reason")};
 }
 
 turn_news turn_view::take_chunk(const llm::sse_event& x, int64_t index) {

@@ -60,7 +60,7 @@ CAF_TEST(a hole is told and what is stored fills it) {
   CAF_CHECK_EQUAL(view.shown(), "abcdef");
 }
 
-CAF_TEST(errors end the answer and a drain does not) {
+CAF_TEST(errors end the answer and a drain does not ) {
   turn_view view;
   CAF_CHECK(view.take({"reconnect", "{}", ""}).what == kind::reconnect);
   CAF_CHECK(view.take({"heartbeat", "{}", ""}).what == kind::nothing);
