@@ -21,9 +21,12 @@ _kg() {
   ((COMP_CWORD > 0)) && previous=${COMP_WORDS[COMP_CWORD - 1]}
   COMPREPLY=()
   case $previous in
-    --server | --key | --patience | --title | --since | --count | --limit | --expires | --session) return ;;
+    --server | --key | --patience | --title | --since | --count | --limit) return ;;
+    --expires | --session) return ;;
     --mode) words='reflect advise challenge explore' ;;
-    --archetype) words='admin architect developer economist guest inhabitant philosopher poet scientist' ;;
+    --archetype)
+      words='admin architect developer economist guest inhabitant philosopher poet scientist'
+      ;;
     --period) words='day week month previous' ;;
     --scopes) words='read write admin billing' ;;
     completion) words=bash ;;
