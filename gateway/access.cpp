@@ -1,7 +1,6 @@
 #include "gateway/access.hpp"
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 
 #include "runtime/limits.hpp"
 
@@ -106,8 +105,7 @@ void access_watch::learn(const std::vector<api_key_id>& asked,
   streams_.end(unfit);
 }
 
-void access_watch::ask(std::vector<api_key_id> keys, runtime::io_thread& thread,
-                       std::function<void(standing)> done) {
+void access_watch::ask(std::vector<api_key_id> keys, std::function<void(standing)> done) {
   const auto now = clock::now();
   {
     std::lock_guard guard{mutex_};
@@ -127,19 +125,21 @@ void access_watch::ask(std::vector<api_key_id> keys, runtime::io_thread& thread,
   auto query = sql::keys::unfit_among(keys);
   query.work.deadline = now + limits::sql_deadline;
   sql::run(control_, std::move(query),
-           [this, &thread, now, keys = std::move(keys), done = std::move(done)](auto out) {
-             auto what = standing::unreachable;
-             if (const auto* unfit = std::get_if<0>(&out)) {
-               what = std::any_of(unfit->begin(), unfit->end(),
-                                  [](const auto& x) { return is_gone(x.why); })
-                          ? standing::gone
-                          : standing::good;
+           [this, now, keys = std::move(keys), done = std::move(done)](auto out) {
+             const auto* unfit = std::get_if<0>(&out);
+             if (unfit == nullptr) {
+               done(standing::unreachable);
+               return;
+             }
+             const bool gone = std::any_of(unfit->begin(), unfit->end(),
+                                           [](const auto& x) { return is_gone(x.why); });
+             if (!gone) {
                std::lock_guard guard{mutex_};
                for (const auto& key : keys)
-                 if (what == standing::good && vouched_.size() < most_vouched)
+                 if (vouched_.size() < most_vouched)
                    vouched_.insert_or_assign(key, vouched{now, now});
              }
-             boost::asio::post(thread.context(), [what, done] { done(what); });
+             done(gone ? standing::gone : standing::good);
            });
 }
 

@@ -32,10 +32,9 @@ public:
 
   enum class standing : uint8_t { good, gone, unreachable };
   /// Whether all of these keys may still act: for what lives apart from its key, capability tokens.
-  /// `done` comes on `thread`, or at once when that is known. A key that was asked about stays
-  /// known for a while, and is looked at with the others.
-  void ask(std::vector<api_key_id> keys, runtime::io_thread& thread,
-           std::function<void(standing)> done);
+  /// `done` comes at once when that is known, else on the pool's thread. A key that was asked about
+  /// stays known for a while, and is looked at with the others.
+  void ask(std::vector<api_key_id> keys, std::function<void(standing)> done);
 
 private:
   using clock = std::chrono::steady_clock;

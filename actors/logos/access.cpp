@@ -81,19 +81,22 @@ checked_path check_path(const registry& nodes, const invocation& what, const age
   return out;
 }
 
-std::optional<agentese::error> prepare(const logos_parts& with, invocation& what) {
+task<std::optional<agentese::error>> prepare(flow& f, logos_parts with, invocation& what) {
   if (what.trace_id.empty())
     what.trace_id = new_trace_id();
   if (!what.capability.empty()) {
-    auto proven = with.proves(what.tenant, what.capability);
+    const flow::asking<logos::proven>::begin ask = [&](std::function<void(logos::proven)> done) {
+      with.proves(f.port(), what.tenant, what.capability, std::move(done));
+    };
+    auto proven = co_await f.wait<logos::proven>(ask);
     if (auto* wrong = std::get_if<1>(&proven))
-      return std::move(*wrong);
+      co_return std::move(*wrong);
     what.by.proven = std::move(std::get<0>(proven));
     what.capability.clear();
   }
   if (!what.internal)
     what.who.capabilities = effective(what.who.capabilities, what.by);
-  return std::nullopt;
+  co_return std::nullopt;
 }
 
 }  // namespace kgents::actors

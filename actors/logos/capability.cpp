@@ -50,9 +50,11 @@ agentese::error bad_request(std::string_view argument, std::string message) {
 
 std::string audience_of(tenant_id x) { return "did:kgents:tenant:" + x.text(); }
 
+constexpr std::string_view key_did = "did:kgents:key:";
+
 std::string issuer_of(const agentese::caller& x) {
   if (x.key != api_key_id{})
-    return "did:kgents:key:" + x.key.text();
+    return std::string{key_did} + x.key.text();
   return x.user.empty() ? "did:kgents:server" : "did:kgents:user:" + x.user;
 }
 
@@ -200,6 +202,8 @@ std::optional<presented> decode(std::string_view token) {
       !take_time(from, "expires_at", x.expires_at) || !take_text(from, "parent", x.parent) ||
       !take_text(from, "proof", out.proof))
     return std::nullopt;
+  if (from.contains("chain") && !take_texts(from, "chain", limits::most_chain, x.chain))
+    return std::nullopt;
   return out;
 }
 
@@ -233,13 +237,35 @@ std::array<unsigned char, 32> derived_key(std::string_view secret) {
 }  // namespace
 
 json::object to_json(const capability& x) {
-  return {{"issuer", x.issuer},
-          {"audience", x.audience},
-          {"scopes", listed(x.scopes)},
-          {"resources", listed(x.resources)},
-          {"not_before", time_text(x.not_before)},
-          {"expires_at", time_text(x.expires_at)},
-          {"parent", x.parent}};
+  json::object out{{"issuer", x.issuer},
+                   {"audience", x.audience},
+                   {"scopes", listed(x.scopes)},
+                   {"resources", listed(x.resources)},
+                   {"not_before", time_text(x.not_before)},
+                   {"expires_at", time_text(x.expires_at)},
+                   {"parent", x.parent}};
+  if (!x.chain.empty())
+    out["chain"] = listed(x.chain);
+  return out;
+}
+
+std::vector<api_key_id> keys_behind(const capability& x) {
+  std::vector<api_key_id> out;
+  const auto add = [&](std::string_view did) {
+    if (!did.starts_with(key_did))
+      return;
+    const auto id = uuid::parse(did.substr(key_did.size()));
+    if (id && std::find(out.begin(), out.end(), api_key_id{*id}) == out.end())
+      out.emplace_back(*id);
+  };
+  add(x.issuer);
+  for (const auto& did : x.chain)
+    add(did);
+  return out;
+}
+
+agentese::error revoked_capability() {
+  return refused("revoked", "A key that the capability token came from may act no more");
 }
 
 capability_authority::capability_authority(std::string_view secret) : key_{derived_key(secret)} {}
@@ -306,6 +332,11 @@ capability_authority::token_or_error capability_authority::narrow(tenant_id tena
     return std::move(*wrong);
   const auto& from = std::get<capability>(verified);
   auto x = from;
+  if (std::find(x.chain.begin(), x.chain.end(), from.issuer) == x.chain.end())
+    x.chain.push_back(from.issuer);
+  if (x.chain.size() > limits::most_chain)
+    return bad_request("parent", "The token has gone through " +
+                                     std::to_string(limits::most_chain) + " hands already");
   x.issuer = issuer_of(holder);
   x.parent = proof_of(from);
   if (!what.scopes.empty())

@@ -28,6 +28,8 @@ struct capability {
   std::chrono::sys_seconds not_before;
   std::chrono::sys_seconds expires_at;
   std::string parent;  ///< proof of the one it was narrowed from; empty: minted
+  /// Who minted and narrowed the ones before it, first of all who minted; each once.
+  std::vector<std::string> chain;
 };
 
 /// What somebody asks for. Absent members are the widest that the asker may give.
@@ -44,8 +46,10 @@ inline constexpr size_t most_scopes = 32;
 inline constexpr size_t most_resources = 32;
 inline constexpr size_t name_most_bytes = 128;
 inline constexpr size_t token_most_bytes = 8 * 1024;
+/// Hands that a token may have gone through.
+inline constexpr size_t most_chain = 16;
 inline constexpr std::chrono::hours usual_life{1};
-/// There is no list of revoked tokens, so none lives long.
+/// A token dies with the keys it came from, but not by itself: so none lives long.
 inline constexpr std::chrono::hours longest_life{24};
 
 }  // namespace capability_limits
@@ -91,6 +95,12 @@ private:
 
 /// Every scope that an aspect may ask for, from the table's effects, and `define`. Sorted.
 [[nodiscard]] std::vector<std::string> known_scopes(const registry& nodes);
+
+/// The keys that it came from: it is worth something only while all of them may act.
+[[nodiscard]] std::vector<api_key_id> keys_behind(const capability& x);
+
+/// FORBIDDEN (CAPABILITY_INVALID), reason revoked.
+[[nodiscard]] agentese::error revoked_capability();
 
 /// Its members as in agentese.md section 7, without the proof.
 [[nodiscard]] boost::json::object to_json(const capability& x);

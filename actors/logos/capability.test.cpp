@@ -154,6 +154,37 @@ CAF_TEST(delegation only narrows) {
   CAF_CHECK_EQUAL(narrowed("x", {}), "malformed");
 }
 
+CAF_TEST(a token names every key it came from) {
+  const auto with_key = [&](api_key_id key) {
+    auto out = caller(true);
+    out.key = key;
+    return out;
+  };
+  const api_key_id first{uuid::random()};
+  const api_key_id second{uuid::random()};
+  auto token = std::get<std::string>(authority.mint(tenant, with_key(first), {}, now));
+  const auto behind = [&] {
+    return keys_behind(std::get<actors::capability>(authority.verify(tenant, token, now)));
+  };
+  CAF_CHECK_EQUAL(behind(), std::vector{first});
+  // Each of them once, however often it narrows.
+  for (int i = 0; i < 20; ++i)
+    token = std::get<std::string>(
+        authority.narrow(tenant, with_key(i % 2 == 0 ? second : first), token, {}, now));
+  auto all = behind();
+  std::sort(all.begin(), all.end());
+  CAF_CHECK_EQUAL(all, (std::vector{std::min(first, second), std::max(first, second)}));
+  for (size_t i = 2; i < capability_limits::most_chain; ++i)
+    token = std::get<std::string>(
+        authority.narrow(tenant, with_key(api_key_id{uuid::random()}), token, {}, now));
+  token = std::get<std::string>(authority.narrow(tenant, with_key(first), token, {}, now));
+  CAF_CHECK_EQUAL(behind().size(), capability_limits::most_chain);
+  token = std::get<std::string>(
+      authority.narrow(tenant, with_key(api_key_id{uuid::random()}), token, {}, now));
+  CAF_CHECK_EQUAL(narrowed(token, {}), "INVALID_ARGUMENT");
+  CAF_CHECK_EQUAL(std::string{revoked_capability().details.at("reason").as_string()}, "revoked");
+}
+
 CAF_TEST(what was narrowed away does not come back) {
   const auto token = minted({.scopes = {"*"}});
   const auto once =

@@ -176,7 +176,7 @@ task<composed> compose_all(flow& f, logos_parts with, composition_request what) 
   const auto began = clock::now();
   const auto span_id = new_span_id();
   composed out;
-  auto wrong = prepare(with, what.common);
+  auto wrong = co_await prepare(f, with, what.common);
   agentese::composition stages;
   if (!wrong) {
     auto paths = what.paths;
@@ -257,7 +257,7 @@ bool same(const composed& a, const composed& b) {
 using law_result = std::variant<law_report, agentese::error>;
 
 task<law_result> verify(flow& f, logos_parts with, composition_request what) {
-  if (auto wrong = prepare(with, what.common))
+  if (auto wrong = co_await prepare(f, with, what.common))
     co_return std::move(*wrong);
   agentese::composition all;
   auto paths = what.paths;

@@ -144,7 +144,7 @@ logos::logos(const registry& nodes, runtime::agentese::journal& journal, prove c
 
 /// All steps of one invocation (agentese.md 3) but its mark.
 task<bool> carry_out(flow& f, logos_parts with, invocation& what, invoked& out) {
-  if (auto wrong = prepare(with, what)) {
+  if (auto wrong = co_await prepare(f, with, what)) {
     out.result = std::move(*wrong);
     co_return false;
   }

@@ -114,8 +114,10 @@ struct logos_observer {
 class logos {
 public:
   /// Verifies a presented capability token: the scopes it proves for this tenant, or why not.
-  using prove =
-      std::function<std::variant<std::vector<std::string>, agentese::error>(tenant_id, std::string_view)>;
+  /// Answers once on the port's thread, at once or later.
+  using proven = std::variant<std::vector<std::string>, agentese::error>;
+  using prove = std::function<void(runtime::port& on, tenant_id tenant, const std::string& token,
+                                   std::function<void(proven)> done)>;
 
   using observer = logos_observer;
 

@@ -10,7 +10,7 @@ namespace {
 using resolve_result = std::variant<resolved, agentese::error>;
 
 task<resolve_result> resolve_one(flow& f, logos_parts with, invocation what) {
-  if (auto wrong = prepare(with, what))
+  if (auto wrong = co_await prepare(f, with, what))
     co_return std::move(*wrong);
   auto written = co_await canonical(f, what, std::move(what.path));
   if (auto* wrong = std::get_if<1>(&written))

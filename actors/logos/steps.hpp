@@ -31,7 +31,8 @@ private:
 };
 
 /// Ids and capabilities of a request, before anything else is looked at.
-[[nodiscard]] std::optional<agentese::error> prepare(const logos_parts& with, invocation& what);
+[[nodiscard]] task<std::optional<agentese::error>> prepare(flow& f, logos_parts with,
+                                                           invocation& what);
 
 using canonical_path = std::variant<std::string, agentese::error>;
 

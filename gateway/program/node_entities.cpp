@@ -385,16 +385,29 @@ bool running_node::impl::has_model() const {
                      [](auto x) { return x != runtime::provider_kind::embedded; });
 }
 
-/// Checks capability tokens that callers present.
+/// Checks capability tokens that callers present, and the keys they came from.
 actors::logos::prove running_node::impl::prover() {
-  using proven = std::variant<std::vector<std::string>, agentese::error>;
+  using proven = actors::logos::proven;
   return [this, known = actors::known_scopes(actors::all_nodes())](
-             tenant_id tenant, std::string_view token) -> proven {
+             runtime::port& on, tenant_id tenant, const std::string& token,
+             std::function<void(proven)> done) {
     const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
     auto held = capabilities_.verify(tenant, token, now);
-    if (auto* wrong = std::get_if<1>(&held))
-      return std::move(*wrong);
-    return actors::proven_scopes(std::get<0>(held), known);
+    if (auto* wrong = std::get_if<1>(&held)) {
+      done(std::move(*wrong));
+      return;
+    }
+    const auto& what = std::get<0>(held);
+    const auto answer = std::make_shared<proven>(actors::proven_scopes(what, known));
+    const auto back = on.later([answer, done = std::move(done)] { done(std::move(*answer)); });
+    access_.ask(actors::keys_behind(what), [answer, back](access_watch::standing x) {
+      if (x == access_watch::standing::gone)
+        *answer = actors::revoked_capability();
+      else if (x == access_watch::standing::unreachable)
+        *answer = agentese::errors::unavailable(
+            "", "Whether the capability token still holds cannot be seen just now", 1);
+      back();
+    });
   };
 }
 

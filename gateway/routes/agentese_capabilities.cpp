@@ -77,6 +77,10 @@ void mint(const call_ptr& c) {
     ask.expires_at = now + std::chrono::seconds{life->get_int64()};
   const auto& authority = c->at.capabilities;
   const auto parent = c->text_of("parent");
+  // A token that outlived its key would only say so.
+  if (const auto& end = c->who->key.expires_at; end && parent.empty())
+    ask.expires_at = std::min(ask.expires_at.value_or(now + actors::capability_limits::usual_life),
+                              std::chrono::floor<std::chrono::seconds>(*end));
   const auto by = caller_of(*c->who);
   const auto made = parent.empty() ? authority.mint(c->tenant(), by, ask, now)
                                    : authority.narrow(c->tenant(), by, parent, ask, now);
