@@ -19,7 +19,7 @@ public:
               .reconnect_min = options.reconnect_min,
               .reconnect_max = options.reconnect_max}},
         context_{context},
-        channel_{std::move(options.channel)},
+        channels_{std::move(options.channels)},
         events_{std::move(events)} {}
 
   void begin() {
@@ -37,14 +37,56 @@ public:
 private:
   std::shared_ptr<impl> shared() { return std::static_pointer_cast<impl>(shared_from_this()); }
 
+  enum class phase : uint8_t { asking, subscribing, hearing };
+
+  /// First of all: who is at the other end? A pooler gives its clients made-up process ids, and has
+  /// LISTEN take effect on a connection that others use next.
   void connected() override {
-    auto* quoted = PQescapeIdentifier(pg(), channel_.data(), channel_.size());
-    const bool sent =
-        quoted != nullptr && PQsendQuery(pg(), ("LISTEN " + std::string{quoted}).c_str()) == 1;
-    PQfreemem(quoted);
-    if (!sent)
-      return lost(true);
-    writable();
+    phase_ = phase::asking;
+    send("SELECT pg_backend_pid()");
+  }
+
+  void send(const std::string& text) {
+    if (PQsendQuery(pg(), text.c_str()) == 1)
+      writable();
+    else
+      lost(true);
+  }
+
+  /// False: it may not LISTEN, or the server ends the connection.
+  bool take(const PGresult* x) {
+    if (phase_ != phase::asking)
+      return PQresultStatus(x) == PGRES_COMMAND_OK;
+    if (PQresultStatus(x) != PGRES_TUPLES_OK || PQntuples(x) != 1)
+      return false;
+    pooled_ = PQgetvalue(x, 0, 0) != std::to_string(PQbackendPID(pg()));
+    return true;
+  }
+
+  /// What was sent has been answered in full.
+  void go_on() {
+    if (phase_ == phase::subscribing) {
+      phase_ = phase::hearing;
+      settled();
+      events_.listening();
+    } else if (pooled_) {
+      stop();
+      events_.pooled();
+    } else {
+      phase_ = phase::subscribing;
+      send(subscription());
+    }
+  }
+
+  std::string subscription() {
+    std::string out;
+    for (const auto& x : channels_) {
+      out += "LISTEN \"";
+      for (const char c : x)
+        out += c == '"' ? std::string{"\"\""} : std::string{c};
+      out += "\";";
+    }
+    return out;
   }
 
   void writable() override {
@@ -60,21 +102,24 @@ private:
       return lost(false);
     while (PQisBusy(pg()) == 0) {
       auto* result = PQgetResult(pg());
-      if (result == nullptr)
-        break;
-      const bool done = PQresultStatus(result) == PGRES_COMMAND_OK;
+      if (result == nullptr) {
+        if (phase_ == phase::hearing)
+          break;
+        go_on();
+        if (stopped_ || !up())
+          return;
+        continue;
+      }
+      const bool good = take(result);
       PQclear(result);
-      if (!done)
-        return lost(true);  // it may not LISTEN, or the server ends the connection
-      settled();
-      events_.listening();
-      if (stopped_)
-        return;
+      if (!good)
+        return lost(true);
     }
     while (auto* x = PQnotifies(pg())) {
+      const std::string channel{x->relname};
       const std::string payload{x->extra};
       PQfreemem(x);
-      events_.notified(payload);
+      events_.notified(channel, payload);
       if (stopped_)
         return;
     }
@@ -89,8 +134,10 @@ private:
   }
 
   boost::asio::io_context& context_;
-  const std::string channel_;
+  const std::vector<std::string> channels_;
   listener_events events_;
+  phase phase_ = phase::asking;
+  bool pooled_ = false;
   std::atomic<bool> stopped_{false};
 };
 

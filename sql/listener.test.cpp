@@ -46,7 +46,7 @@ std::string socket_folder() {
 }
 
 struct fixture {
-  fixture() { options = {.url = server(), .channel = "Some \"channel\""}; }
+  fixture() { options = {.url = server(), .channels = {"Some \"channel\"", "another"}}; }
 
   ~fixture() {
     subject.reset();
@@ -58,7 +58,11 @@ struct fixture {
     subject = std::make_unique<listener>(
         context, options,
         listener_events{.listening = [this] { heard("(listening)"); },
-                        .notified = [this](std::string_view x) { heard(std::string{x}); }});
+                        .notified =
+                            [this](std::string_view channel, std::string_view x) {
+                              heard((channel == "another" ? "another: " : "") + std::string{x});
+                            },
+                        .pooled = [this] { heard("(pooled)"); }});
   }
 
   void heard(std::string what) {
@@ -103,15 +107,17 @@ struct fixture {
 
 CAF_TEST_FIXTURE_SCOPE(listener_tests, fixture)
 
-CAF_TEST(it hears what is said on its channel in order and nothing else) {
+CAF_TEST(it hears what is said on its channels in order and nothing else) {
   start();
   CAF_CHECK_EQUAL(next(), "(listening)");
   run("NOTIFY some_other_channel, 'x'");
   notify("1");
   notify("");
+  run("NOTIFY another, 'y'");
   notify("3");
   CAF_CHECK_EQUAL(next(), "1");
   CAF_CHECK_EQUAL(next(), "");
+  CAF_CHECK_EQUAL(next(), "another: y");
   CAF_CHECK_EQUAL(next(), "3");
 }
 
@@ -172,7 +178,7 @@ CAF_TEST(it may be destroyed by what it calls) {
                                        subject.reset();
                                        done.set_value();
                                      },
-                                 .notified = [](std::string_view) {}};
+                                 .notified = [](std::string_view, std::string_view) {}};
     subject = std::make_unique<listener>(context, options, events);
   });
   CAF_REQUIRE(done.get_future().wait_for(patience) == std::future_status::ready);

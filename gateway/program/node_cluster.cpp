@@ -76,13 +76,24 @@ void running_node::impl::join_cluster() {
 void running_node::impl::hear_changes() {
   sql::listener_options options;
   options.url = listen_url(config_).reveal();
-  options.channel = sql::cluster_channel;
+  options.channels = {std::string{sql::cluster_channel}, std::string{sql::access_channel}};
   sql::listener_events events;
   events.listening = [this] {
     hears_changes_ = true;
     members_->poke();
+    access_.look();
   };
-  events.notified = [this](std::string_view) { members_->poke(); };
+  events.notified = [this](std::string_view channel, std::string_view) {
+    if (channel == sql::access_channel)
+      access_.look();
+    else
+      members_->poke();
+  };
+  events.pooled = [this] {
+    listen_by_.reset();
+    log::warn("there is a pooler before the database, so changes are seen by polling only; "
+              "DATABASE_LISTEN_URL may name the way around it");
+  };
   changes_ = std::make_unique<sql::listener>(sql_thread_.context(), std::move(options),
                                              std::move(events));
   listen_by_ = std::chrono::steady_clock::now() + listen_within;
@@ -94,8 +105,7 @@ void running_node::impl::check_hearing() {
     return;
   listen_by_.reset();
   if (!hears_changes_)
-    log::warn("cannot LISTEN on DATABASE_CONTROL_URL; changes of the cluster are seen by "
-              "polling only");
+    log::warn("cannot LISTEN on the database; changes are seen by polling only");
 }
 
 /// The table of shards per node, when it has stayed the same for a second.

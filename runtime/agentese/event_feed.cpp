@@ -61,11 +61,11 @@ public:
       return;
     sql::listener_options options;
     options.url = how_.listen_url;
-    options.channel = channel;
+    options.channels = {std::string{channel}};
     options.application_name = "kgentsd-events";
     sql::listener_events events;
     events.listening = [this] { poll(); };
-    events.notified = [this](std::string_view text) {
+    events.notified = [this](std::string_view, std::string_view text) {
       if (const auto news = parse_news(text))
         grown({*news});
     };
