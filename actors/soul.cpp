@@ -7,6 +7,7 @@
 #include <caf/send.hpp>
 #include <ctime>
 
+#include "actors/governance_record.hpp"
 #include "actors/refusals.hpp"
 #include "runtime/limits.hpp"
 #include "sql/usage.hpp"
@@ -203,7 +204,8 @@ void soul::govern(const soul_governance& ask, promise out) {
                                                         const llm::usage& tokens) mutable {
     services_->audit(id_.tenant, persona::audit_of(request, x, std::chrono::system_clock::now()));
     const auto used = tokens.tokens_in + tokens.tokens_out;
-    charge(id, key, "/v1/soul/governance", tokens, out, json::serialize(persona::http_body(x, used)));
+    charge(id, key, "/v1/soul/governance", tokens, out, json::serialize(persona::http_body(x, used)),
+           governance_record(key, request, x));
   };
   if (const auto danger = persona::evaluate_danger(request)) {
     finish(*danger, {});
@@ -222,9 +224,10 @@ void soul::govern(const soul_governance& ask, promise out) {
   }
 }
 
-/// Writes what the answer cost, then gives it: nothing is free because the database was away.
+/// Writes what the answer cost, then gives it: nothing is free because the database was away, and no
+/// decision is given that is not in the audit log.
 void soul::charge(usage_id id, api_key_id key, std::string_view endpoint, const llm::usage& tokens,
-                  promise out, std::string body) {
+                  promise out, std::string body, std::optional<sql::statement> record) {
   sql::usage_event call;
   call.id = usage_id{uuid::time_ordered()};
   call.type = "api_call";
@@ -244,6 +247,9 @@ void soul::charge(usage_id id, api_key_id key, std::string_view endpoint, const 
     model.tokens_out = tokens.tokens_out;
     query.work.statements.push_back(sql::usage::record_statement(id_.tenant, model));
   }
+  if (record)
+    query.work.statements.push_back(std::move(*record));
+  query.work.where = sql::plane::control;
   runtime::run_query(this, services_->database, std::move(query),
                      [out, used, body = std::move(body)](auto result) mutable {
                        if (auto* wrong = std::get_if<1>(&result))

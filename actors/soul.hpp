@@ -88,7 +88,7 @@ private:
   void ask_model(usage_id id, api_key_id key, persona::model_request ask, promise out,
                  model_done done);
   void charge(usage_id id, api_key_id key, std::string_view endpoint, const llm::usage& tokens,
-              promise out, std::string body);
+              promise out, std::string body, std::optional<sql::statement> record = {});
 
   const entity_id id_;
   const std::shared_ptr<const soul_services> services_;

@@ -214,7 +214,9 @@ CAF_TEST(a dangerous action is escalated whatever the model would say) {
   CAF_CHECK(x.at("approved") == false);
   CAF_CHECK(x.at("recommendation") == "escalate");
   CAF_CHECK_EQUAL(audit, std::vector<std::string>{"escalate"});
-  CAF_CHECK_EQUAL(charged.size(), 1u);
+  CAF_REQUIRE_EQUAL(charged.size(), 2u);  // the record of the decision among them
+  CAF_CHECK_EQUAL(*charged[1].params[1], "escalate");
+  CAF_CHECK_EQUAL(charged[1].params[2]->find("production"), std::string::npos);
 }
 
 CAF_TEST(without a model keywords decide) {
@@ -235,7 +237,7 @@ CAF_TEST(a model judges and what it cost is counted) {
   CAF_CHECK(x.at("approved") == true);
   CAF_CHECK(x.at("tokens_used") == 42);
   CAF_CHECK_EQUAL(audit, std::vector<std::string>{"approve"});
-  CAF_CHECK_EQUAL(charged.size(), 2u);
+  CAF_CHECK_EQUAL(charged.size(), 3u);  // the record of the decision among them
 }
 
 CAF_TEST(a model that fails to judge leaves it to a person) {
@@ -243,7 +245,7 @@ CAF_TEST(a model that fails to judge leaves it to a person) {
   const auto out = govern("rename a variable");
   reply_with(llm::failure{});
   CAF_CHECK(body(out).at("recommendation") == "escalate");
-  CAF_CHECK_EQUAL(charged.size(), 1u);
+  CAF_CHECK_EQUAL(charged.size(), 2u);  // the record of the decision among them
 }
 
 CAF_TEST(an idle soul leaves memory but not while it waits for the model) {

@@ -1,12 +1,10 @@
 #include "gateway/auth.hpp"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <unordered_set>
 
+#include "gateway/key_secret.hpp"
 #include "gateway/sign_in.hpp"
 #include "runtime/limits.hpp"
 
@@ -37,21 +35,7 @@ bool authenticator::is_token(const presented& x) const {
 }
 
 authenticator::hash authenticator::hash_of(std::string_view key) const {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned length = 0;
-  if (pepper_.empty())
-    EVP_Digest(key.data(), key.size(), digest.data(), &length, EVP_sha256(), nullptr);
-  else
-    HMAC(EVP_sha256(), pepper_.data(), static_cast<int>(pepper_.size()),
-         reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest.data(), &length);
-  static constexpr char digits[] = "0123456789abcdef";
-  hash out;
-  out.reserve(64);
-  for (unsigned i = 0; i < length; ++i) {
-    out += digits[digest[i] >> 4];
-    out += digits[digest[i] & 15];
-  }
-  return out;
+  return key_hash(key, pepper_);
 }
 
 std::optional<authenticator::result> authenticator::cached(const presented& shown) {

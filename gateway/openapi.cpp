@@ -136,6 +136,10 @@ json::object responses_of(const route& r) {
     out["429"] = problem("A limit is reached; Retry-After says for how long");
     out["503"] = problem("The server or its database is busy or away; Retry-After");
   }
+  if (r.tag == "administration" && r.method != "GET") {
+    out["400"] = problem("A value is not what it should be");
+    out["409"] = problem("It would be a duplicate, or leave the tenant without an owner");
+  }
   if (r.needs != scope::none)
     out["403"] = problem("The key lacks the scope, or the plan the permission");
   if (r.who != access::platform &&
@@ -240,7 +244,8 @@ json::object document() {
                                json::object{{"name", "agentese"}},
                                json::object{{"name", "agentese-universal-protocol"}},
                                json::object{{"name", "agentese-gateway"}},
-                               json::object{{"name", "usage"}}}},
+                               json::object{{"name", "usage"}},
+                               json::object{{"name", "administration"}}}},
           {"paths", std::move(paths)},
           {"components", json::object{{"schemas", std::move(schemas)},
                                       {"securitySchemes", std::move(security)}}}};

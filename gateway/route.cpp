@@ -2,6 +2,8 @@
 
 #include <boost/json/serialize.hpp>
 
+#include "gateway/administration.hpp"
+
 namespace kgents::gateway {
 
 namespace json = boost::json;
@@ -158,7 +160,9 @@ std::span<const route> all_routes() {
          {system_routes(), cluster_routes(), cdc_routes(), session_routes(), turn_routes(), soul_routes(),
           agentese_routes(), agentese_alias_routes(), agentese_capability_routes(),
           universal_routes(), subscription_routes(), agentese_gateway_routes(),
-          usage_routes(), billing_routes(), billing_record_routes(), stripe_webhook_routes()})
+          usage_routes(), billing_routes(), billing_record_routes(), stripe_webhook_routes(),
+          tenant_routes(), operators_tenant_routes(), user_routes(), api_key_routes(),
+          audit_routes(), trace_routes()})
       out.insert(out.end(), part.begin(), part.end());
     return out;
   }();

@@ -72,7 +72,7 @@ class Terminal {
 let server;
 let folder;
 before(async () => {
-  server = await startDev();
+  server = await startDev({ env: { KGENTS_PLATFORM_KEY: 'the-operators-own-secret' } });
   folder = mkdtempSync(join(tmpdir(), 'readme-'));
 });
 after(async () => {
@@ -196,6 +196,19 @@ test('a house is what its observer sees, can be changed, composed, and watched',
     const [deferred, list] = objectsOf(await it.type('Do it later'));
     assert.equal(deferred.result.status, 'scheduled');
     assert.equal(list.result.actions.find(({ id }) => id === deferred.result.id).status, 'executed');
+  });
+});
+
+test('a tenant, a person, a key that is rotated and revoked, and what the log says of it', async () => {
+  await terminal(async (it) => {
+    const [made] = objectsOf(await it.type('Make a tenant'));
+    assert.equal(made.tenant.slug, 'acme');
+    const [user, key] = objectsOf(await it.type('Invite somebody and make a key'));
+    assert.deepEqual([user.role, key.user_id], ['member', user.id]);
+    const [rotated, deleted, log] = objectsOf(await it.type('Rotate it, revoke it, read the log'));
+    assert.notEqual(rotated.key, key.key);
+    assert.equal(deleted.deleted, 204);
+    assert.deepEqual(log.items.map((x) => x.action), ['api_key.revoke', 'api_key.rotate', 'api_key.create', 'user.create', 'tenant.create']);
   });
 });
 

@@ -1,12 +1,15 @@
 // self.soul: the persona as a node (agentese.md 18.9).
 
 #include <boost/json/array.hpp>
+#include <caf/send.hpp>
 
 #include "actors/contexts/context.hpp"
 #include "actors/contexts/self/nodes.hpp"
 #include "actors/contexts/self/self_store.hpp"
 #include "actors/contexts/self/souls.hpp"
+#include "actors/governance_record.hpp"
 #include "actors/persona/starters.hpp"
+#include "runtime/limits.hpp"
 
 namespace kgents::actors::self_nodes {
 
@@ -93,6 +96,20 @@ task<outcome> tension(aspect_call& c) {
   co_return std::move(out);
 }
 
+/// In the audit log, beside the answer: this aspect may write nothing of the tenant's data itself.
+/// What the server asks of its own accord is nobody's act.
+void record(const aspect_call& c, const persona::governance_request& ask,
+            const persona::verdict& found) {
+  if (c.by().key.value.is_nil() || !c.services().database)
+    return;
+  auto work = std::make_shared<sql::transaction>();
+  work->tenant = c.tenant();
+  work->where = sql::plane::control;
+  work->statements.push_back(governance_record(c.by().key, ask, found));
+  work->deadline = std::chrono::steady_clock::now() + runtime::limits::sql_deadline;
+  caf::anon_send(c.services().database, runtime::sql_call{std::move(work)});
+}
+
 /// Danger first, whatever the budget; then the model, unless the budget is dormant; else keywords.
 task<outcome> governance(aspect_call& c) {
   if (!c.has("action")) {
@@ -146,6 +163,7 @@ task<outcome> governance(aspect_call& c) {
   }
   if (c.services().audit)
     c.services().audit(c.tenant(), persona::audit_of(ask, found, std::chrono::system_clock::now()));
+  record(c, ask, found);
   co_return persona::agentese_result(found);
 }
 
