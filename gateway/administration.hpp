@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/access.hpp"
 #include "gateway/route.hpp"
 #include "sql/acting.hpp"
 #include "sql/api_keys.hpp"
@@ -38,6 +39,14 @@ struct act_texts {
 /// True when it was done, which is then told to the log; otherwise the call is refused.
 [[nodiscard]] bool was_done(const call_ptr& c, const sql::act_result& x, std::string_view act,
                             const uuid& object, const act_texts& texts);
+
+/// Answers once this node acts on the change of somebody's rights.
+template <class F>
+void when_heard(const call_ptr& c, F answer) {
+  c->at.access.changed([c, answer = std::move(answer)] {
+    boost::asio::post(c->x->thread().context(), answer);
+  });
+}
 
 /// On the control role's pool: the operator's routes.
 template <class T, class F>

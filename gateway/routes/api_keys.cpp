@@ -90,12 +90,6 @@ std::optional<uint32_t> number_of(const call& c, std::string_view member) {
   return x->to_number<uint32_t>();
 }
 
-/// A revoked key is no key from here on: the next request with it is looked up.
-void forget(const call_ptr& c, api_key_id id) {
-  c->at.auth.forget({id});
-  c->at.streams.revoke({id});
-}
-
 void reply_with_key(const call_ptr& c, const sql::api_key_row& row, const std::string& key) {
   auto out = api_key_json(row);
   out["key"] = key;
@@ -170,8 +164,7 @@ void rotate(const call_ptr& c) {
                     [c, id, key = secret.key](const sql::acted<sql::api_key_row>& x) {
                       if (!was_done(c, x.result, "api_key.rotate", id.value, {.object = "API key"}))
                         return;
-                      forget(c, id);
-                      reply_with_key(c, *x.row, key);
+                      when_heard(c, [c, row = *x.row, key] { reply_with_key(c, row, key); });
                     });
 }
 
@@ -181,10 +174,8 @@ void revoke(const call_ptr& c) {
     return;
   const api_key_id id{*segment};
   c->query_database(sql::api_keys::revoke(who_acts(*c), id), [c, id](const sql::act_result& x) {
-    if (!was_done(c, x, "api_key.revoke", id.value, {.object = "API key"}))
-      return;
-    forget(c, id);
-    c->reply(204, "");
+    if (was_done(c, x, "api_key.revoke", id.value, {.object = "API key"}))
+      when_heard(c, [c] { c->reply(204, ""); });
   });
 }
 

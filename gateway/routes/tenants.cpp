@@ -43,7 +43,8 @@ constexpr field change_fields[] = {
      .type = integer,
      .nullable = true,
      .meaning = "0: unlimited",
-     .least = 0},
+     .least = 0,
+     .most = 1'000'000'000'000'000},
     {.name = "rate_limit_rph", .type = integer, .nullable = true, .least = 0, .most = most_integer},
     {.name = "rate_burst", .type = integer, .nullable = true, .least = 1, .most = most_integer},
     {.name = "requests_per_day",
@@ -183,9 +184,8 @@ void change(const call_ptr& c) {
   query_control(c,
                 sql::tenant_records::change(who_acts(*c), tenant_id{*id}, json::serialize(c->body)),
                 [c, id](const sql::acted<sql::tenant_record>& x) {
-                  if (!was_done(c, x.result, "tenant.update", *id, {.object = "Tenant"}))
-                    return;
-                  c->reply_json(200, tenant_json(*x.row));
+                  if (was_done(c, x.result, "tenant.update", *id, {.object = "Tenant"}))
+                    when_heard(c, [c, row = *x.row] { c->reply_json(200, tenant_json(row)); });
                 });
 }
 
@@ -193,9 +193,8 @@ void remove(const call_ptr& c) {
   if (const auto id = id_segment(c, 0, "tenant"))
     query_control(c, sql::tenant_records::remove(who_acts(*c), tenant_id{*id}),
                   [c, id](const sql::act_result& x) {
-                    if (!was_done(c, x, "tenant.delete", *id, {.object = "Tenant"}))
-                      return;
-                    c->reply(204, "");
+                    if (was_done(c, x, "tenant.delete", *id, {.object = "Tenant"}))
+                      when_heard(c, [c] { c->reply(204, ""); });
                   });
 }
 

@@ -92,7 +92,7 @@ void update(const call_ptr& c) {
   c->query_database(sql::users::update(who_acts(*c), user_id{*id}, json::serialize(c->body)),
                     [c, id](const sql::acted<sql::user_row>& x) {
                       if (was_done(c, x.result, "user.update", *id, {.object = "User"}))
-                        c->reply_json(200, user_json(*x.row));
+                        when_heard(c, [c, row = *x.row] { c->reply_json(200, user_json(row)); });
                     });
 }
 
@@ -101,7 +101,7 @@ void remove(const call_ptr& c) {
     c->query_database(sql::users::remove(who_acts(*c), user_id{*id}),
                       [c, id](const sql::act_result& x) {
                         if (was_done(c, x, "user.delete", *id, {.object = "User"}))
-                          c->reply(204, "");
+                          when_heard(c, [c] { c->reply(204, ""); });
                       });
 }
 
@@ -111,7 +111,7 @@ void transfer(const call_ptr& c) {
         sql::users::transfer_ownership(who_acts(*c), user_id{*id}),
         [c, id](const sql::acted<sql::user_row>& x) {
           if (was_done(c, x.result, "user.transfer_ownership", *id, {.object = "User"}))
-            c->reply_json(200, user_json(*x.row));
+            when_heard(c, [c, row = *x.row] { c->reply_json(200, user_json(row)); });
         });
 }
 

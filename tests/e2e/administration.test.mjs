@@ -99,13 +99,13 @@ test('the operator lists, changes, pauses and removes tenants, and nobody else k
   }
 
   await status(operator.patch(path, { status: 'paused' }), 200);
-  await until(async () => (await made.owner.get('/v1/tenant')).status === 403, 'the pause to be noticed');
+  await status(made.owner.get('/v1/tenant'), 403, 'Tenant subscription is not active');
   await status(operator.patch(path, { status: 'active' }), 200);
-  await until(async () => (await made.owner.get('/v1/tenant')).status === 200, 'the end of the pause to be noticed', 60_000);
+  await status(made.owner.get('/v1/tenant'), 200);
   await status(operator.delete(path), 204);
   await status(operator.delete(path), 404, 'Tenant not found');
   await status(operator.get(path), 404, 'Tenant not found');
-  await until(async () => (await made.owner.get('/v1/tenant')).status === 401, 'the key to be dead');
+  await status(made.owner.get('/v1/tenant'), 401);
   const again = await makeTenant(server, { slug: made.slug });
   assert.notEqual(again.id, made.id);
   const { rows } = await db.query(`SELECT action, actor_kind FROM kg.audit_log WHERE tenant_id = $1 ORDER BY id`, [made.id]);
@@ -124,7 +124,6 @@ test('a tenant renames itself and merges settings, up to their bound', async () 
   assert.deepEqual(actions(await auditOf(server, owner)), ['tenant.create', 'tenant.update', 'tenant.update']);
   const { rows } = await db.query('SELECT details FROM kg.audit_log WHERE tenant_id = $1 ORDER BY id DESC LIMIT 1', [id]);
   assert.deepEqual(rows[0].details, { name: 'changed', settings: 'changed' });
-  assert.ok(!('tier' in merged) || merged.tier === undefined);
   await status(owner.patch('/v1/tenant', { subscription_tier: 'custom', tokens_limit_month: 0 }), 200);
   assert.equal((await status(owner.get('/v1/tenant'), 200)).tokens_limit_month, 1000000);
 });
@@ -287,12 +286,15 @@ test('a demotion narrows the keys a person has, and an end of it widens them aga
   const person = await makePerson(server, owner, { role: 'admin', scopes: ['read', 'write', 'admin'] });
   const may = async () => [(await person.as.get('/v1/tenant')).status, (await person.as.patch('/v1/tenant', {})).status, (await person.as.post('/v1/kgent/sessions', {})).status];
   assert.deepEqual(await may(), [200, 200, 200]);
-  for (const [change, wanted] of [[{ role: 'member' }, [200, 403, 200]], [{ role: 'readonly' }, [200, 403, 403]], [{ is_active: false }, [401, 401, 401]], [{ is_active: true, role: 'admin' }, [200, 200, 200]]]) {
+  for (const [change, wanted] of [[{ role: 'member' }, [200, 403, 200]], [{ role: 'readonly' }, [200, 403, 403]], [{ is_active: false }, [401, 401, 401]]]) {
     await status(owner.patch(`/v1/users/${person.id}`, change), 200);
-    await until(async () => JSON.stringify(await may()) === JSON.stringify(wanted), `${JSON.stringify(change)} to be noticed`, 60_000);
+    assert.deepEqual(await may(), wanted, JSON.stringify(change));
   }
+  // That a key is none is known for five seconds.
+  await status(owner.patch(`/v1/users/${person.id}`, { is_active: true, role: 'admin' }), 200);
+  await until(async () => (await may()).every((x) => x === 200), 'the key to open again');
   await status(owner.delete(`/v1/users/${person.id}`), 204);
-  await until(async () => (await person.as.get('/v1/tenant')).status === 401, 'the removal to be noticed');
+  await status(person.as.get('/v1/tenant'), 401);
   const { items } = await status(owner.get('/v1/api-keys'), 200);
   assert.equal(items.find((x) => x.id === person.keyId).is_active, false);
 });
@@ -374,7 +376,7 @@ test('decisions of governance are in it, without the text of the action', async 
   assert.deepEqual([found[0].details.action_sha256, found[0].details.severity], [createHash('sha256').update(action).digest('hex'), 0.9]);
   assert.equal(found[0].actor.kind, 'user');
   assert.ok(!JSON.stringify(found).includes('marmalade'));
-  await status(owner.post('/agentese/self/soul/governance', { action }), 200);
+  await status(owner.post('/agentese/self/soul/governance', { action }, { 'X-Observer-Archetype': 'developer' }), 200);
   await until(async () => (await auditOf(server, owner, '&action=governance')).length === 2, 'the second decision');
 });
 

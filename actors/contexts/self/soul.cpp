@@ -9,6 +9,7 @@
 #include "actors/contexts/self/souls.hpp"
 #include "actors/governance_record.hpp"
 #include "actors/persona/starters.hpp"
+#include "runtime/database.hpp"
 #include "runtime/limits.hpp"
 
 namespace kgents::actors::self_nodes {
