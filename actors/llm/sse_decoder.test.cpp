@@ -52,6 +52,16 @@ CAF_TEST(comments and events without data are no events) {
   CAF_CHECK(decode({": OPENROUTER PROCESSING\n\n: again\n\nevent: ping\n\n"}).empty());
 }
 
+CAF_TEST(an event has the id of its own lines and of no other event) {
+  sse_decoder decoder;
+  decoder.feed("id: a:1:0\ndata: x\n\ndata: y\n\nid: lost\n\nevent: z\ndata: z\n\n");
+  std::vector<std::string> ids;
+  sse_event x;
+  while (decoder.next(x) == sse_decoder::result::event)
+    ids.push_back(x.id);
+  CAF_CHECK_EQUAL(ids, (std::vector<std::string>{"a:1:0", "", ""}));
+}
+
 CAF_TEST(an event of more than a mebibyte is refused before it is held whole) {
   for (const std::string line : {"data: ", ": ", "data: x\ndata: "}) {
     sse_decoder decoder;

@@ -1,6 +1,7 @@
 // kg as scripts and people use it: every command, its exit statuses, what it keeps, and its completion.
 import assert from 'node:assert/strict';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 
@@ -301,6 +302,27 @@ test('https: the certificate must be of a known authority and for that host', as
     assert.match((await expect(69, trusting, ['sessions', '--server', tls.url.replace('127.0.0.1', 'localhost')])).log, /no TLS with/);
   } finally {
     await tls.dispose();
+  }
+});
+
+test('a token of an identity provider goes as one, an API key as one', async () => {
+  const heard = [];
+  const stub = http.createServer((request, response) => {
+    heard.push(request.headers);
+    response.setHeader('Content-Type', 'application/json').end('{"sessions":[],"total":0}');
+  });
+  await new Promise((resolve) => stub.listen(0, '127.0.0.1', resolve));
+  try {
+    const user = stranger({ KGENTS_URL: `http://127.0.0.1:${stub.address().port}/` });
+    await expect(0, user, ['sessions', '--key', 'eyJhbGciOiJFUzI1NiJ9.e30.c2ln']);
+    await expect(0, user, ['sessions', '--key', 'kg_abc12_x']);
+    assert.equal(heard[0].authorization, 'Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2ln');
+    assert.equal(heard[0]['x-api-key'], undefined);
+    assert.equal(heard[1]['x-api-key'], 'kg_abc12_x');
+    assert.equal(heard[1].authorization, undefined);
+  } finally {
+    stub.closeAllConnections();
+    stub.close();
   }
 });
 
