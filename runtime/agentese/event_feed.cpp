@@ -1,6 +1,9 @@
 #include "runtime/agentese/event_feed.hpp"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -17,17 +20,22 @@ namespace kgents::runtime::agentese {
 
 namespace {
 
-/// What migration 22 tells: `tenant seq`.
+/// What the database tells: `name seq`.
 constexpr std::string_view channel = "kg_agentese";
 
-std::optional<std::pair<tenant_id, int64_t>> parse_news(std::string_view text) {
-  const auto space = text.find(' ');
-  const auto tenant = tenant_id::parse(text.substr(0, space));
-  if (!tenant || space == std::string_view::npos)
-    return std::nullopt;
-  int64_t seq = 0;
-  std::from_chars(text.data() + space + 1, text.data() + text.size(), seq);
-  return std::pair{*tenant, seq};
+/// A log's name on the channel: half of the hex SHA-256 of its tenant's id. PostgreSQL lets every
+/// role listen, and who hears of an id could open its tenant's context; from this nobody gets it.
+std::string name_of(tenant_id tenant) {
+  const auto& id = tenant.value.bytes;
+  std::array<unsigned char, 32> digest{};
+  EVP_Digest(id.data(), id.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out;
+  for (size_t i = 0; i < 16; ++i) {
+    out += digits[digest[i] >> 4];
+    out += digits[digest[i] & 15];
+  }
+  return out;
 }
 
 }  // namespace
@@ -65,10 +73,7 @@ public:
     options.application_name = "kgentsd-events";
     sql::listener_events events;
     events.listening = [this] { poll(); };
-    events.notified = [this](std::string_view, std::string_view text) {
-      if (const auto news = parse_news(text))
-        grown({*news});
-    };
+    events.notified = [this](std::string_view, std::string_view text) { told(text); };
     listener_ =
         std::make_unique<sql::listener>(context_, std::move(options), std::move(events));
   }
@@ -78,6 +83,7 @@ public:
       x.stopped_ = true;
       x.poll_.cancel();
       x.logs_.clear();
+      x.names_.clear();
       x.listener_.reset();
     });
   }
@@ -181,13 +187,31 @@ private:
                       [self = shared_from_this(), hub, f = std::move(f)] { f(*hub); });
   }
 
+  void told(std::string_view text) {
+    const auto space = text.find(' ');
+    const auto at = names_.find(std::string{text.substr(0, space)});
+    if (at == names_.end() || space == std::string_view::npos)
+      return;
+    int64_t seq = 0;
+    std::from_chars(text.data() + space + 1, text.data() + text.size(), seq);
+    grown({{at->second, seq}});
+  }
+
+  void forget(tenant_id tenant) {
+    names_.erase(name_of(tenant));
+    logs_.erase(tenant);
+  }
+
   void want(tenant_id tenant, size_t thread, uint64_t stay) {
     const place here{thread, stay};
     if (stopped_) {
       tell(here, [=](event_hub& hub) { hub.failed(tenant, stay); });
       return;
     }
-    auto& x = logs_[tenant];
+    const auto [at, added] = logs_.try_emplace(tenant);
+    if (added)
+      names_.emplace(name_of(tenant), tenant);
+    auto& x = at->second;
     x.places.push_back(here);
     if (x.begun)
       tell(here, [=, seq = x.read](event_hub& hub) { hub.begun(tenant, stay, seq); });
@@ -204,7 +228,7 @@ private:
     std::erase_if(at->second.places,
                   [=](const place& x) { return x.thread == thread && x.stay == stay; });
     if (at->second.places.empty())
-      logs_.erase(at);
+      forget(tenant);
   }
 
   log* expected(tenant_id tenant, uint64_t generation) {
@@ -231,7 +255,7 @@ private:
     if (ends == nullptr) {
       for (const auto& where : x.places)
         tell(where, [tenant, where](event_hub& hub) { hub.failed(tenant, where.stay); });
-      logs_.erase(tenant);
+      forget(tenant);
       return;
     }
     x.begun = true;
@@ -346,6 +370,7 @@ private:
   std::unique_ptr<sql::listener> listener_;
 
   std::unordered_map<tenant_id, log> logs_;
+  std::unordered_map<std::string, tenant_id> names_;  // of those, as the channel has them
   std::deque<std::pair<tenant_id, uint64_t>> due_;    // to be read
   std::deque<std::pair<tenant_id, uint64_t>> turns_;  // to be polled
   size_t reads_ = 0;

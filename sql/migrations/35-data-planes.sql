@@ -350,7 +350,10 @@ BEGIN
      WHERE c.tenant_id = x.tenant
     RETURNING c.tenant_id, c.last_seq
   ), told AS MATERIALIZED (
-    SELECT g.tenant_id, g.last_seq, pg_notify('kg_agentese', g.tenant_id || ' ' || g.last_seq) FROM grown g
+    -- Not the id itself: every role may listen.
+    SELECT g.tenant_id, g.last_seq,
+           pg_notify('kg_agentese', left(encode(sha256(uuid_send(g.tenant_id)), 'hex'), 32) || ' ' || g.last_seq)
+      FROM grown g
   )
   SELECT t.tenant_id, t.last_seq FROM told t;
 END $$;

@@ -336,3 +336,21 @@ test('attacker: the other roles reach what their work needs', async () => {
   const definers = (await db.admin.query(`SELECT p.proname FROM pg_proc p WHERE p.prosecdef AND p.pronamespace = 'kg'::regnamespace AND has_function_privilege('kg_app', p.oid, 'EXECUTE') AND has_function_privilege('kg_control', p.oid, 'EXECUTE')`)).rows.map((x) => x.proname);
   assert.deepEqual(definers.sort(), ['development_keys_exist', 'schema_version'], 'what both may call tells of no tenant');
 });
+
+test('attacker: what every role can listen to names no tenant', async () => {
+  const channels = (await db.admin.query(`SELECT DISTINCT x[1] AS name FROM pg_proc p, regexp_matches(p.prosrc, 'pg_notify\\(''(\\w+)''', 'g') x WHERE p.pronamespace = 'kg'::regnamespace`)).rows.map((x) => x.name);
+  assert.ok(channels.includes('kg_agentese'));
+  const other = await db.tenant('tenant-heard');
+  const key = `INSERT INTO kg.api_keys (tenant_id, key_prefix, key_hash, name) VALUES ($1, 'kg_abcde', encode(sha256($1::uuid::text::bytea), 'hex'), 'x')`;
+  await db.admin.query(key, [other.id]);
+  const heard = [];
+  attacker.on('notification', (x) => heard.push(x));
+  for (const name of channels) await attacker.query(`LISTEN ${name}`);
+  const texts = ['changed', 'world.house', 'state', 'guest', null, '{}', false, 'ok', 1, 0, null, null, null, 'state', null, Date.now() * 1000, null, null, 0, 0, 'api'].map((x) => [x]);
+  await db.control.query(`SELECT * FROM kg.log_agentese_events(${Array.from({ length: 23 }, (_, i) => `$${i + 1}`)})`, [[other.id], [randomUUID()], ...texts]);
+  await db.admin.query('UPDATE kg.api_keys SET is_active = NOT is_active WHERE tenant_id = $1', [other.id]);
+  await db.admin.query(`UPDATE kg.tenants SET subscription_status = 'paused' WHERE id = $1`, [other.id]);
+  await attacker.query('SELECT 1'); // what was told comes with the answer at the latest
+  assert.ok(heard.some((x) => x.channel === 'kg_agentese'), JSON.stringify(heard));
+  for (const { channel, payload } of heard) for (const word of [other.id, other.id.replaceAll('-', ''), other.owner]) assert.ok(!payload.includes(word), `${channel}: ${payload}`);
+});
