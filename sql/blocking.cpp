@@ -66,4 +66,11 @@ blocking_connection::result blocking_connection::query(const char* statement,
   return {};
 }
 
+bool blocking_connection::pooled() {
+  // A pooler makes up the process ids that it tells its clients.
+  const auto row = query("SELECT pg_backend_pid()");
+  return row != nullptr &&
+         PQgetvalue(row.get(), 0, 0) != std::to_string(PQbackendPID(connection_.get()));
+}
+
 }  // namespace kgents::sql

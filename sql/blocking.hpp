@@ -31,6 +31,10 @@ public:
   /// One statement with text parameters. Null when it failed; `last_error()` says why.
   [[nodiscard]] result query(const char* statement, std::initializer_list<const char*> params = {});
 
+  /// Whether somebody between us and PostgreSQL gives its connections to several clients in turn:
+  /// what is set for a session, and LISTEN, is no use then. False also when it cannot be seen.
+  [[nodiscard]] bool pooled();
+
   [[nodiscard]] const std::string& last_error() const noexcept { return last_error_; }
 
 private:

@@ -52,6 +52,20 @@ void check_databases(const runtime::settings& config, check_report& out) {
   }
 }
 
+/// Nodes hear of each other's changes, or see them a moment later.
+void check_listening(const runtime::settings& config, check_report& out) {
+  if (listen_url(config).empty())
+    return;
+  sql::blocking_connection connection{listen_url(config).reveal()};
+  if (const auto error = connection.error(); !error.empty())
+    out.degraded("LISTEN", error + "; changes are seen by polling only");
+  else if (connection.pooled())
+    out.degraded("LISTEN", "there is a pooler before the database, so changes are seen by polling "
+                           "only; DATABASE_LISTEN_URL may name the way around it");
+  else
+    out.ok("LISTEN", "changes are heard");
+}
+
 void check_cluster(const runtime::settings& config, check_report& out) {
   const auto& x = config;
   if (x.cluster_host.empty()) {
@@ -173,6 +187,7 @@ int check(const runtime::settings& config, std::ostream& out) {
   check_report lines{out};
   lines.ok("settings", "well formed, KGENTS_ENV=" + std::string{to_string(config.env)});
   check_databases(config, lines);
+  check_listening(config, lines);
   check_providers(config, lines);
   check_cluster(config, lines);
   check_services(config, lines);

@@ -70,13 +70,10 @@ std::string last_words(end_reason x) {
 
 std::shared_ptr<void> live_keys::watch(const credential_ptr& who, runtime::io_thread& thread,
                                        ender end) {
-  auto fresh = std::make_shared<stream>(stream{.thread = thread,
-                                               .end = std::move(end),
-                                               .expires_at = who->key.expires_at,
-                                               .expired = who->signed_in
-                                                              ? end_reason::token_expired
-                                                              : end_reason::key_expired,
-                                               .reads = who->key.scopes.read});
+  auto fresh = std::make_shared<stream>(
+      stream{thread, std::move(end), who->key.expires_at,
+             who->signed_in ? end_reason::token_expired : end_reason::key_expired,
+             who->key.scopes.read});
   std::lock_guard guard{state_->mutex};
   const auto place = state_->all.emplace(who->key.key, fresh);
   auto* raw = fresh.get();

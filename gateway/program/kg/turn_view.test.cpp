@@ -65,8 +65,8 @@ CAF_TEST(errors end the answer and a drain does not ) {
   CAF_CHECK(view.take({"reconnect", "{}", ""}).what == kind::reconnect);
   CAF_CHECK(view.take({"heartbeat", "{}", ""}).what == kind::nothing);
   const auto revoked =
-      view.take({"error", R"({"error":"The API key was revoked.","type":"revoked"})", ""});
+      view.take({"error", R"({"error":"The API key was revoked.","type":"key_revoked"})", ""});
   CAF_CHECK(revoked.what == kind::error);
-  CAF_CHECK_EQUAL(revoked.reason, "revoked");
+  CAF_CHECK_EQUAL(revoked.reason, "key_revoked");
   CAF_CHECK(view.take({"chunk", "not json", ours + ":1:0"}).what == kind::text);
 }
