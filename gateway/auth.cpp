@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "gateway/key_secret.hpp"
+#include "gateway/mirror.hpp"
 #include "gateway/sign_in.hpp"
 #include "runtime/limits.hpp"
 
@@ -82,7 +83,7 @@ void authenticator::resolve(runtime::io_thread& thread, presented shown,
         done(unknown_key());
         return;
       }
-      lease(thread, x, std::make_shared<const sql::resolved_key>(*row), false, done);
+      admit(thread, x, std::make_shared<const sql::resolved_key>(*row), false, done);
     });
   });
 }
@@ -118,10 +119,33 @@ void authenticator::resolve_token(runtime::io_thread& thread, std::string token,
         auto key = std::make_shared<sql::resolved_key>(*row);
         key->scopes = scopes_of(claims, key->scopes);
         key->expires_at = claims.good_until;
-        lease(thread, x, std::move(key), true, done);
+        admit(thread, x, std::move(key), true, done);
       });
     });
   });
+}
+
+/// A tenant's own database must know whom its rows refer to, before anything is stored there.
+void authenticator::admit(runtime::io_thread& thread, const hash& x,
+                          std::shared_ptr<const sql::resolved_key> key, bool signed_in,
+                          const std::function<void(result)>& done) {
+  if (key->data_plane != "silo") {
+    lease(thread, x, std::move(key), signed_in, done);
+    return;
+  }
+  const auto named = signed_in ? std::nullopt : std::optional{key->key};
+  const auto ended = [this, &thread, x, key, signed_in,
+                      done](const std::optional<sql::failure>& why) {
+    boost::asio::post(thread.context(),
+                      [this, &thread, x, key, signed_in, done, failed = why.has_value()] {
+                        if (failed)
+                          done(out_of_reach());
+                        else
+                          lease(thread, x, key, signed_in, done);
+                      });
+  };
+  mirror_principal(with_.pool, key->tenant, key->user, named, clock::now() + limits::sql_deadline,
+                   ended);
 }
 
 void authenticator::lease(runtime::io_thread& thread, const hash& x,
@@ -187,6 +211,15 @@ void authenticator::forget_signed_in() {
   for (auto& s : shelves_) {
     std::lock_guard guard{s.mutex};
     std::erase_if(s.found, [](const auto& x) { return x.second->signed_in; });
+  }
+}
+
+void authenticator::forget_all_of(const std::vector<tenant_id>& tenants) {
+  for (auto& s : shelves_) {
+    std::lock_guard guard{s.mutex};
+    std::erase_if(s.found, [&](const auto& x) {
+      return std::find(tenants.begin(), tenants.end(), x.second->key.tenant) != tenants.end();
+    });
   }
 }
 

@@ -52,7 +52,8 @@ struct log_writer_probe {
 ///
 /// A commit that fails is tried again with the same rows until it succeeds (the insert ignores what
 /// is there already), so a PostgreSQL that is away delays tokens and loses none; turns meanwhile
-/// run out of credit.
+/// run out of credit. Sessions of a tenant that is `apart` commit on their own, so its database
+/// holds up nobody else.
 ///
 /// Lives on the thread of `context`; `appended` from any thread.
 class log_writer {

@@ -6,6 +6,7 @@
 #include <caf/event_based_actor.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "runtime/limits.hpp"
 #include "sql/blocking.hpp"
@@ -71,6 +72,29 @@ struct running {
   chunk_index next = 0;
 };
 
+/// In front of a pool: knows who is apart, and can keep back what is written for those.
+struct planes : sql::transactor {
+  sql::transactor* behind = nullptr;
+  std::set<tenant_id> own;
+  bool unreachable = false;
+  std::set<tenant_id> to_find;  // who is apart once a move was met
+  std::vector<sql::callback> kept;
+
+  void submit(sql::transaction work, sql::callback done) override {
+    if (work.about && unreachable) {
+      kept.push_back(std::move(done));
+      return;
+    }
+    behind->submit(std::move(work), [this, done = std::move(done)](sql::outcome out) {
+      const auto* why = std::get_if<sql::failure>(&out);
+      if (why != nullptr && why->what == sql::failure::kind::moving)
+        own.insert(to_find.begin(), to_find.end());
+      done(std::move(out));
+    });
+  }
+  bool apart(const tenant_id& x) const override { return own.contains(x); }
+};
+
 caf::behavior listener(caf::event_based_actor*, running* x) {
   return {[x](log_committed) { ++x->committed; },
           [x](const log_refused& why) { x->refused.push_back(why); }};
@@ -83,16 +107,19 @@ struct fixture : test_coordinator_fixture<> {
   session_logs logs;
   sql::pool app{context, {.url = shared_database().as("kg_app"), .connections = 1}};
   std::optional<sql::pool> control;
+  planes routed;
   std::optional<log_writer> writer;
   tenant_id tenant;
   std::deque<running> all;  // stay where they are
   std::vector<size_t> commits;
   int retries = 0;
 
-  fixture() {
+  fixture() { tenant = new_tenant(); }
+
+  static tenant_id new_tenant() {
     static int count = 0;
-    tenant = *tenant_id::parse(admin("SELECT kg.provision_tenant('T', 'tenant-" +
-                                     std::to_string(++count) + "', 'pro', 'owner@example.org')"));
+    return *tenant_id::parse(admin("SELECT kg.provision_tenant('T', 'tenant-" +
+                                   std::to_string(++count) + "', 'pro', 'owner@example.org')"));
   }
 
   ~fixture() override {
@@ -125,7 +152,8 @@ struct fixture : test_coordinator_fixture<> {
     log_writer_probe probe;
     probe.committed = [this](size_t rows, double) { commits.push_back(rows); };
     probe.retried = [this] { ++retries; };
-    writer.emplace(context, *control, hubs, mode, probe);
+    routed.behind = &*control;
+    writer.emplace(context, routed, hubs, mode, probe);
   }
 
   /// Runs what is posted until `done`.
@@ -311,6 +339,52 @@ CAF_TEST(chunks of an old epoch are refused and the others of their batch are st
   append(old, "fresh");
   settle();
   CAF_CHECK_EQUAL(stored(old), "fresh");
+}
+
+CAF_TEST(a tenant that is apart commits on its own and what it waits for holds up nobody) {
+  write();
+  auto& here = turn();
+  tenant = new_tenant();
+  auto& there = turn();
+  routed.own.insert(tenant);
+  routed.unreachable = true;
+  append(there, "far ");
+  append(here, "near ");
+  run_until([&] { return here.log->all_committed(); });
+  CAF_CHECK_EQUAL(stored(here), "near ");
+  for (int i = 0; i < 5; ++i) {
+    append(there, "x");
+    append(here, "y");
+    run_until([&] { return here.log->all_committed(); });
+  }
+  CAF_CHECK_EQUAL(shown(there), "");
+  routed.unreachable = false;
+  for (auto& done : std::exchange(routed.kept, {}))
+    done(sql::failure{sql::failure::kind::unavailable, {}, "out of reach", {}});
+  settle();
+  CAF_CHECK_EQUAL(stored(there), "far xxxxx");
+  CAF_CHECK_EQUAL(stored(here), "near yyyyy");
+  CAF_CHECK_EQUAL(shown(there), "far xxxxx");
+}
+
+CAF_TEST(chunks of a tenant that begins to move wait and the others of their batch are stored) {
+  write();
+  auto& here = turn();
+  tenant = new_tenant();
+  auto& there = turn();
+  routed.to_find.insert(tenant);
+  admin("INSERT INTO kg.tenant_moves (tenant_id, state) VALUES ('" + tenant.text() +
+        "', 'copying')");
+  append(there, "far");
+  append(here, "near");
+  run_until([&] { return here.log->all_committed(); });
+  CAF_CHECK_EQUAL(stored(here), "near");
+  CAF_CHECK_EQUAL(stored(there), "");
+  CAF_CHECK(there.refused.empty());
+  admin("DELETE FROM kg.tenant_moves");
+  settle();
+  CAF_CHECK_EQUAL(stored(there), "far");
+  CAF_CHECK(retries > 0);
 }
 
 CAF_TEST(a chunk that PostgreSQL cannot hold is found among the others and refused alone) {

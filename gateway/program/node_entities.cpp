@@ -232,7 +232,7 @@ void running_node::impl::serve_traffic() {
 admission::parts running_node::impl::admission_parts() {
   return {.where = routes_,
           .ports = ports_,
-          .pool = pool_,
+          .pool = planes_.app(),
           .metrics = metrics_,
           .self = [this] { return members_->self(); },
           .nodes =

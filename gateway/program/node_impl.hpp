@@ -25,8 +25,10 @@
 #include "runtime/idempotency/store.hpp"
 #include "runtime/limits.hpp"
 #include "runtime/log_writer.hpp"
+#include "runtime/silo_relay.hpp"
 #include "runtime/usage_thresholds.hpp"
 #include "sql/listener.hpp"
+#include "sql/pools.hpp"
 
 /// The parts of a running node and how they are tied together; one file for each concern.
 namespace kgents::gateway {
@@ -128,6 +130,7 @@ private:
   runtime::io_thread cluster_thread_;
   sql::pool pool_;
   sql::pool control_;
+  sql::pools planes_;
   system_config caf_config_;
   caf::actor_system system_;
   runtime::io_unit sql_unit_;
@@ -146,6 +149,7 @@ private:
   runtime::agentese::journal journal_;
   runtime::usage_recorder usage_;
   runtime::usage_thresholds thresholds_;
+  runtime::silo_relay silo_relay_;
   runtime::agentese::event_feed events_;
   std::shared_ptr<runtime::idempotency::store> idempotency_;
   actors::capability_authority capabilities_;

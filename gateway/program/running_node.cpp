@@ -40,6 +40,14 @@ sql::pool_options pool_for(const std::string& url, size_t connections, size_t in
   return out;
 }
 
+sql::pools_options planes_for(const runtime::settings& config) {
+  sql::pools_options out;
+  out.app_url = config.database_url.reveal();
+  out.control_url = config.control_url.reveal();
+  out.secrets = config.silo_secrets;
+  return out;
+}
+
 http::server_options server_for(const runtime::settings& config) {
   http::server_options out;
   out.host = config.host;
@@ -87,6 +95,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       pool_{sql_thread_.context(), pool_for(config.database_url.reveal(), config.pool_size, 64)},
       control_{sql_thread_.context(),
                pool_for(config.control_url.reveal(), limits::log_connections + 2, 1)},
+      planes_{sql_thread_.context(), pool_, control_, planes_for(config)},
       caf_config_{config.workers},
       system_{caf_config_},
       sql_unit_{system_, sql_thread_},
@@ -97,36 +106,37 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
             hubs_,   region_,       turns_,
             links_for(config, link_figures_)},
       ports_{system_, all_threads(), region_, &mesh_},
-      database_{runtime::spawn_database(system_, &sql_unit_, pool_)},
+      database_{runtime::spawn_database(system_, &sql_unit_, planes_.app())},
       bus_{runtime::bus::options_of(config), bus_probe()},
-      writer_{sql_thread_.context(), control_, hubs_,
+      writer_{sql_thread_.context(), planes_.control(), hubs_,
               config.durability == runtime::stream_durability::durable
                   ? runtime::durability::durable
                   : runtime::durability::memory,
               writer_probe()},
       providers_{llm::make_providers(config, call_observer())},
-      journal_{sql_thread_.context(), control_, journal_probe()},
+      journal_{sql_thread_.context(), planes_.control(), journal_probe()},
       usage_{sql_thread_.context(), control_, config.io_threads, usage_probe()},
       thresholds_{sql_thread_, control_, threshold_teller()},
-      events_{sql_thread_.context(), pool_, control_, threads_.all(), metrics_.subscriptions,
+      silo_relay_{sql_thread_, planes_.app(), planes_.control(), control_},
+      events_{sql_thread_.context(), planes_.app(), planes_.control(), threads_.all(), metrics_.subscriptions,
               news_for(config)},
       idempotency_{std::make_shared<runtime::idempotency::store>(
           sql_thread_.context(), config.redis_url, metrics_.redis)},
       capabilities_{config.key_pepper.reveal()},
       logos_{actors::all_nodes(), journal_, prover(), invocation_observer()},
       scheduler_{threads_[0].context(),
-                 actors::scheduler_parts(threads_[0], ports_[0], region_, control_)},
+                 actors::scheduler_parts(threads_[0], ports_[0], region_, planes_.control())},
       stripe_{config.stripe, threads_[0], control_, stripe_probe()},
       meter_{config, threads_[threads_.size() - 1], control_, metrics_, announcer()},
       desk_{config.identity, threads_[0], metrics_.identity, [this] { auth_.forget_signed_in(); }},
-      auth_{{pool_, control_, ports_, desk_}, config.key_pepper},
+      auth_{{planes_.app(), control_, ports_, desk_}, config.key_pepper},
       limits_{admission_parts()},
       access_{control_, auth_, streams_},
       cluster_{operators_view()},
       saas_{saas_view()},
       cdc_view_{.control = control_},
       shard_log_{config.log_format},
-      node_{config, metrics_, threads_, hubs_,    ports_,  pool_,
+      node_{config, metrics_, threads_, hubs_,    ports_,  planes_.app(),
             auth_,  limits_, ready_,   streams_, access_, cluster_, logos_, capabilities_,
             journal_, events_, idempotency_, saas_, bus_, usage_, cdc_view_, stripe_},
       application_{node_},
@@ -145,6 +155,8 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
   apply_stripe_events();
   meter_.start();
   thresholds_.start();
+  planes_.start();
+  silo_relay_.start();
   try {
     server_.start();
   } catch (...) {  // its address is taken, say: the threads and actors run already
@@ -162,6 +174,7 @@ void running_node::impl::take_down() {
     cdc_->stop(leave_within);
   stripe_.worker.stop(leave_within);
   thresholds_.stop(leave_within);
+  silo_relay_.stop(leave_within);
   leave_cluster();
   journal_.flush(flush_within);
   usage_.flush(flush_within);
@@ -174,6 +187,7 @@ void running_node::impl::take_down() {
   region_.stop();
   caf::anon_send_exit(database_, caf::exit_reason::user_shutdown);
   ports_.stop();
+  planes_.stop();
   pool_.stop();
   control_.stop();
   const auto give_up = std::chrono::steady_clock::now() + end_within;

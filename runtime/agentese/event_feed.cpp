@@ -239,6 +239,7 @@ private:
   void begin(tenant_id tenant, log& x) {
     x.generation = ++generations_;
     auto query = sql::agentese_events::last_seqs({tenant});
+    query.work.about = tenant;
     query.work.deadline = std::chrono::steady_clock::now() + limits::feed_deadline;
     using result = std::vector<std::pair<tenant_id, int64_t>>;
     sql::run(control_, std::move(query),
@@ -342,6 +343,7 @@ private:
       tenants.push_back(tenant);
       read(tenant, *x);  // after a page that could not be read
     }
+    ask_apart(tenants);
     if (tenants.empty()) {
       arm_poll();
       return;
@@ -357,6 +359,25 @@ private:
                  self->grown(*ends);
                self->arm_poll();
              });
+  }
+
+  /// The logs of tenants that are apart, each asked for on its own and waited for by nobody: what
+  /// cannot be reached holds up no other. Leaves the others in `tenants`.
+  void ask_apart(std::vector<tenant_id>& tenants) {
+    const auto shared = [this](const tenant_id& x) { return !control_.apart(x); };
+    const auto own = std::stable_partition(tenants.begin(), tenants.end(), shared);
+    for (auto at = own; at != tenants.end(); ++at) {
+      auto query = sql::agentese_events::last_seqs({*at});
+      query.work.about = *at;
+      query.work.deadline = std::chrono::steady_clock::now() + how_.poll;
+      using result = std::vector<std::pair<tenant_id, int64_t>>;
+      sql::run(control_, std::move(query),
+               [self = shared_from_this()](const sql::answer<result>& out) {
+                 if (const auto* ends = std::get_if<result>(&out))
+                   self->grown(*ends);
+               });
+    }
+    tenants.erase(own, tenants.end());
   }
 
   boost::asio::io_context& context_;

@@ -7,7 +7,11 @@
 #include <boost/asio/steady_timer.hpp>
 #include <condition_variable>
 #include <deque>
+#include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
+#include <unordered_map>
 
 #include "runtime/agentese/limits.hpp"
 #include "sql/agentese_events.hpp"
@@ -19,7 +23,8 @@ using clock = std::chrono::steady_clock;
 
 class journal::impl : public std::enable_shared_from_this<impl> {
 public:
-  impl(boost::asio::io_context& context, sql::transactor& control, journal_probe probe, retention keep)
+  impl(boost::asio::io_context& context, sql::transactor& control, journal_probe probe,
+       retention keep)
       : context_{context},
         control_{control},
         probe_{std::move(probe)},
@@ -77,6 +82,8 @@ public:
     boost::asio::post(context_, [self = shared_from_this()] {
       for (auto& lane : self->lanes_)
         lane.retry.cancel();
+      for (auto& [tenant, lane] : self->own_)
+        lane->retry.cancel();
       self->pace_.cancel();
       self->trimmer_->stop();
     });
@@ -94,10 +101,12 @@ private:
   };
   using batch_ptr = std::shared_ptr<batch>;
 
-  /// The marks of some of the tenants, one commit at a time: two at once could overtake each other,
-  /// and a tenant's events are logged in the order in which they were noted here.
+  /// The marks of some of the tenants, or of one that is apart, one commit at a time: two at once
+  /// could overtake each other, and a tenant's events are logged in the order in which they were
+  /// noted here.
   struct lane {
     explicit lane(boost::asio::io_context& context) : retry{context} {}
+    std::optional<tenant_id> whose;  // none: of those whose data is in the shared database
     std::deque<noted> queue;
     std::deque<batch_ptr> parts;  // to be sent before the queue: what failed, or half of it
     bool busy = false;
@@ -128,10 +137,64 @@ private:
       return;
     pace_.expires_after(limits::journal_collect_every);
     pace_.async_wait([self = shared_from_this()](boost::system::error_code) { self->collect(); });
-    for (auto& x : fresh)
-      lanes_[std::hash<tenant_id>{}(x.what.tenant) % lanes_.size()].queue.push_back(std::move(x));
+    for (auto& x : fresh) {
+      auto& on = lane_of(x.what.tenant);
+      on.queue.push_back(std::move(x));
+    }
     for (auto& lane : lanes_)
       send_next(lane);
+    for (auto& [tenant, lane] : own_)
+      send_next(*lane);
+  }
+
+  lane& lane_of(const tenant_id& tenant) {
+    if (control_.apart(tenant))
+      return own_lane(tenant);
+    // What is still on its way in a lane of its own goes first.
+    if (const auto at = own_.find(tenant); at != own_.end())
+      return *at->second;
+    return lanes_[std::hash<tenant_id>{}(tenant) % lanes_.size()];
+  }
+
+  lane& own_lane(const tenant_id& tenant) {
+    auto& own = own_[tenant];
+    if (!own) {
+      own = std::make_unique<lane>(context_);
+      own->whose = tenant;
+      bring_along(tenant, *own);
+    }
+    return *own;
+  }
+
+  /// What of a tenant that is apart still waits for the shared database comes before what is new.
+  void bring_along(const tenant_id& tenant, lane& own) {
+    auto& before = lanes_[std::hash<tenant_id>{}(tenant) % lanes_.size()];
+    std::vector<noted> mine;
+    const auto take = [&](auto& marks) {
+      const auto other = [&](const noted& x) { return x.what.tenant != tenant; };
+      const auto at = std::stable_partition(marks.begin(), marks.end(), other);
+      std::move(at, marks.end(), std::back_inserter(mine));
+      marks.erase(at, marks.end());
+    };
+    for (auto& x : before.parts)
+      take(x->marks);
+    std::erase_if(before.parts, [](const batch_ptr& x) { return x->marks.empty(); });
+    take(before.queue);
+    own.queue.insert(own.queue.begin(), std::make_move_iterator(mine.begin()),
+                     std::make_move_iterator(mine.end()));
+  }
+
+  /// A batch for the shared database had marks of a tenant that is apart by now.
+  void set_apart(const batch& x) {
+    std::set<tenant_id> gone;
+    for (const auto& each : x.marks)
+      if (control_.apart(each.what.tenant))
+        gone.insert(each.what.tenant);
+    for (const auto& tenant : gone) {
+      auto& own = own_lane(tenant);
+      bring_along(tenant, own);
+      send_next(own);
+    }
   }
 
   void send_next(lane& on) {
@@ -161,6 +224,7 @@ private:
       rows.add(each.what);
     auto query = rows.take();
     query.work.deadline = x->sent + limits::journal_commit_deadline;
+    query.work.about = on.whose;
     using result = std::vector<std::pair<tenant_id, int64_t>>;
     sql::run(control_, std::move(query),
              [self = shared_from_this(), &on, x](const sql::answer<result>& out) {
@@ -173,8 +237,7 @@ private:
              });
   }
 
-  void committed(lane& on, batch& x,
-                 const std::vector<std::pair<tenant_id, int64_t>>& logs) {
+  void committed(lane& on, batch& x, const std::vector<std::pair<tenant_id, int64_t>>& logs) {
     probe_.committed(x.marks.size(), std::chrono::duration<double>(clock::now() - x.sent).count());
     on.back_off = limits::journal_retry_first;
     if (probe_.written)
@@ -206,6 +269,8 @@ private:
     probe_.retried();
     tell(*x);
     on.parts.push_front(x);
+    if (why.what == sql::failure::kind::moving && !on.whose)
+      set_apart(*x);
     on.waiting = true;
     on.retry.expires_after(on.back_off);
     on.back_off = std::min<std::chrono::milliseconds>(on.back_off * 2, limits::journal_retry_most);
@@ -229,12 +294,19 @@ private:
       std::lock_guard guard{mutex_};
       fresh.swap(inbox_);
     }
-    for (auto& x : fresh)
-      lanes_[std::hash<tenant_id>{}(x.what.tenant) % lanes_.size()].queue.push_back(std::move(x));
-    for (auto& lane : lanes_)
-      for (auto& x : lane.queue)
+    for (auto& x : fresh) {
+      auto& on = lane_of(x.what.tenant);
+      on.queue.push_back(std::move(x));
+    }
+    const auto tell_lane = [](lane& on) {
+      for (auto& x : on.queue)
         if (auto written = std::exchange(x.written, nullptr))
           written();
+    };
+    for (auto& lane : lanes_)
+      tell_lane(lane);
+    for (auto& [tenant, lane] : own_)
+      tell_lane(*lane);
   }
 
   void settle(batch& x) {
@@ -265,6 +337,7 @@ private:
   bool scheduled_ = false;
 
   std::array<lane, limits::journal_commits> lanes_{lane{context_}, lane{context_}};
+  std::unordered_map<tenant_id, std::unique_ptr<lane>> own_;  // of tenants that are or were apart
 };
 
 journal::journal(boost::asio::io_context& context, sql::transactor& control, journal_probe probe,

@@ -47,6 +47,7 @@ void trimmer::next() {
     return;
   }
   auto query = sql::agentese_events::trim(due_.front(), keep_.events, keep_.age, limits::trim_rows);
+  query.work.about = due_.front();
   sql::run(control_, std::move(query), [weak = weak_from_this()](sql::answer<int64_t> out) {
     const auto self = weak.lock();
     if (self == nullptr)

@@ -3,6 +3,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json/parse.hpp>
+#include <mutex>
+#include <set>
 #include <unordered_map>
 
 #include "protocol/agentese/invocation.hpp"
@@ -32,9 +34,8 @@ private:
   void look() {
     if (stopped_)
       return;
-    with_.look([self = shared_from_this()](std::optional<sql::due_tenants> found) {
-      self->found(found);
-    });
+    with_.look(
+        [self = shared_from_this()](std::optional<sql::due_tenants> found) { self->found(found); });
   }
 
   void found(const std::optional<sql::due_tenants>& x) {
@@ -130,19 +131,63 @@ std::optional<bool> ran(const answer<agentese::aspect_answer>& x) {
   return out != nullptr && out->is_bool() ? std::optional{out->get_bool()} : std::nullopt;
 }
 
+/// What is due of the tenants with a database of their own. Each is asked on its own and waited for
+/// by nobody: what it answers is told with the next look, and what cannot be reached holds up no
+/// other.
+class due_apart : public std::enable_shared_from_this<due_apart> {
+public:
+  void ask(sql::transactor& control) {
+    for (const auto& tenant : control.silos()) {
+      {
+        std::lock_guard guard{mutex_};
+        if (!asked_.insert(tenant).second)
+          continue;
+      }
+      auto query = sql::agentese_schedule::due(1);
+      query.work.about = tenant;
+      query.work.deadline = std::chrono::steady_clock::now() + runtime::limits::sql_deadline;
+      sql::run(control, std::move(query),
+               [self = shared_from_this(), tenant](const sql::answer<sql::due_tenants>& x) {
+                 std::lock_guard guard{self->mutex_};
+                 self->asked_.erase(tenant);
+                 if (const auto* due = std::get_if<0>(&x); due != nullptr && !due->tenants.empty())
+                   self->due_.insert(tenant);
+               });
+    }
+  }
+
+  void add_to(std::optional<sql::due_tenants>& found) {
+    std::lock_guard guard{mutex_};
+    if (due_.empty())
+      return;
+    if (!found)
+      found.emplace();
+    found->tenants.insert(found->tenants.end(), due_.begin(), due_.end());
+    due_.clear();
+  }
+
+private:
+  std::mutex mutex_;
+  std::set<tenant_id> asked_;
+  std::set<tenant_id> due_;
+};
+
 }  // namespace
 
 scheduler::parts scheduler_parts(runtime::io_thread& thread, runtime::port& port,
                                  const runtime::region& entities, sql::transactor& control) {
   scheduler::parts out;
-  out.look = [&thread, &control](std::function<void(std::optional<sql::due_tenants>)> done) {
+  auto apart = std::make_shared<due_apart>();
+  out.look = [&thread, &control, apart](std::function<void(std::optional<sql::due_tenants>)> done) {
+    apart->ask(control);
     auto query = sql::agentese_schedule::due(scheduler::tenants_per_look);
     query.work.deadline = std::chrono::steady_clock::now() + runtime::limits::sql_deadline;
     sql::run(control, std::move(query),
-             [&thread, done = std::move(done)](sql::answer<sql::due_tenants> x) {
+             [&thread, apart, done = std::move(done)](sql::answer<sql::due_tenants> x) {
                std::optional<sql::due_tenants> found;
                if (auto* due = std::get_if<0>(&x))
                  found = std::move(*due);
+               apart->add_to(found);
                const auto tell = [done, found = std::move(found)] { done(found); };
                boost::asio::post(thread.context(), tell);
              });
