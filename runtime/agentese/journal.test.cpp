@@ -4,6 +4,7 @@
 #include "runtime/agentese/journal.hpp"
 
 #include <atomic>
+#include <thread>
 
 #include "runtime/agentese/event_log_fixture.test.hpp"
 #include "runtime/agentese/limits.hpp"
@@ -21,9 +22,28 @@ const database& shared_database() {
   return instance;
 }
 
+/// In front of the pool: once a transaction has met a move, `moves` is apart.
+struct planes : sql::transactor {
+  explicit planes(sql::transactor& x) : behind{x} {}
+  void submit(sql::transaction work, sql::callback done) override {
+    behind.submit(std::move(work), [this, done = std::move(done)](sql::outcome out) {
+      const auto* why = std::get_if<sql::failure>(&out);
+      if (why != nullptr && why->what == sql::failure::kind::moving)
+        met = true;
+      done(std::move(out));
+    });
+  }
+  [[nodiscard]] bool apart(const tenant_id& x) const override { return met && x == moves; }
+
+  sql::transactor& behind;
+  tenant_id moves;
+  std::atomic<bool> met{false};
+};
+
 struct fixture {
   io_thread thread{0, "sql"};
   sql::pool control;
+  planes routed{control};
   std::atomic<size_t> committed{0}, commits{0}, full{0}, rejected{0}, retries{0},
       refused{0};
   std::atomic<int64_t> newest{0};
@@ -43,7 +63,7 @@ struct fixture {
     probe.dropped = [this](size_t marks, const char* why) {
       (why == std::string_view{"full"} ? full : rejected) += marks;
     };
-    subject.emplace(thread.context(), control, std::move(probe), keep);
+    subject.emplace(thread.context(), routed, std::move(probe), keep);
     subject->on_grown([this](const std::vector<std::pair<tenant_id, int64_t>>& logs) {
       for (const auto& [grown, seq] : logs)
         if (grown == tenant)
@@ -85,6 +105,37 @@ CAF_TEST(marks that arrive together are committed together and in their order) {
                                           "tenant_id = '" +
                                           x.tenant.text() + "' AND data::text::int = seq - 1"),
                   "1000");
+}
+
+CAF_TEST(marks of a tenant that moves wait in their order and the others are committed) {
+  fixture x;
+  x.routed.moves = x.tenant;
+  const auto& db = shared_database();
+  db.admin("INSERT INTO kg.tenant_moves (tenant_id, state) VALUES ('" + x.tenant.text() +
+           "', 'copying')");
+  std::vector<tenant_id> others;
+  for (int i = 0; i < 5; ++i)
+    others.push_back(db.new_tenant());
+  for (int i = 0; i < 1000; ++i) {
+    x.subject->note(some_mark(x.tenant, "void.entropy", std::to_string(i)));
+    x.subject->note(some_mark(others[static_cast<size_t>(i) % others.size()]));
+  }
+  x.thread.start();
+  const auto give_up = std::chrono::steady_clock::now() + patience;
+  while (x.committed < 1000 && std::chrono::steady_clock::now() < give_up)
+    std::this_thread::yield();
+  CAF_CHECK_EQUAL(x.committed, 1000u);
+  CAF_CHECK_EQUAL(x.count(x.tenant), "0 0");
+  for (const auto& other : others)
+    CAF_CHECK_EQUAL(x.count(other), "200 200");
+  for (int i = 1000; i < 1100; ++i)
+    x.subject->note(some_mark(x.tenant, "void.entropy", std::to_string(i)));
+  db.admin("DELETE FROM kg.tenant_moves");
+  CAF_REQUIRE(x.subject->flush(patience));
+  CAF_CHECK_EQUAL(x.count(x.tenant), "1100 1100");
+  CAF_CHECK_EQUAL(db.admin("SELECT count(*) FROM kg.agentese_events WHERE tenant_id = '" +
+                           x.tenant.text() + "' AND data::text::int = seq - 1"),
+                  "1100");
 }
 
 CAF_TEST(what the database refuses for its content is left out alone) {
