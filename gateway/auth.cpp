@@ -21,6 +21,31 @@ refusal unknown_key() { return {401, "Invalid API key. Please check your credent
 /// One for whatever is wrong: it teaches nobody how to make a better one.
 refusal invalid_token() { return {401, "Invalid token", 0, ""}; }
 
+/// How long ahead a cached credential must be fresh. That of a tenant with a database of its own is
+/// looked up every second, which tells whether that is there: else it would be served from memory
+/// for a while, and refused at whatever needs the database.
+clock::time_point until(const sql::transactor& pool, const credential& who,
+                        clock::time_point now) {
+  constexpr std::chrono::seconds look_every{1};
+  return pool.apart(who.key.tenant) ? now + limits::key_cache_ttl - look_every : now;
+}
+
+/// Calls `then` on `thread` once the tenant's own database, if it has one, knows whom its rows will
+/// refer to.
+void introduce(sql::transactor& pool, runtime::io_thread& thread, const sql::resolved_key& key,
+               bool signed_in, std::function<void(bool known)> then) {
+  if (key.data_plane != "silo") {
+    then(true);
+    return;
+  }
+  mirror_principal(pool, key.tenant, key.user, signed_in ? std::nullopt : std::optional{key.key},
+                   clock::now() + limits::sql_deadline,
+                   [&thread, then = std::move(then)](const std::optional<sql::failure>& why) {
+                     boost::asio::post(thread.context(),
+                                       [then, known = !why.has_value()] { then(known); });
+                   });
+}
+
 refusal out_of_reach() {
   return {503, "The database is out of reach. Try again shortly.", 1, "unavailable"};
 }
@@ -50,7 +75,7 @@ std::optional<authenticator::result> authenticator::cached(const presented& show
   auto& s = shelf_of(x);
   std::lock_guard guard{s.mutex};
   if (const auto at = s.found.find(x); at != s.found.end()) {
-    if (at->second->fresh_until > now)
+    if (at->second->fresh_until > until(with_.pool, *at->second, now))
       return at->second;
     s.found.erase(at);
   }
@@ -83,7 +108,7 @@ void authenticator::resolve(runtime::io_thread& thread, presented shown,
         done(unknown_key());
         return;
       }
-      admit(thread, x, std::make_shared<const sql::resolved_key>(*row), false, done);
+      lease(thread, x, std::make_shared<const sql::resolved_key>(*row), false, done);
     });
   });
 }
@@ -119,59 +144,43 @@ void authenticator::resolve_token(runtime::io_thread& thread, std::string token,
         auto key = std::make_shared<sql::resolved_key>(*row);
         key->scopes = scopes_of(claims, key->scopes);
         key->expires_at = claims.good_until;
-        admit(thread, x, std::move(key), true, done);
+        lease(thread, x, std::move(key), true, done);
       });
     });
   });
 }
 
-/// A tenant's own database must know whom its rows refer to, before anything is stored there.
-void authenticator::admit(runtime::io_thread& thread, const hash& x,
-                          std::shared_ptr<const sql::resolved_key> key, bool signed_in,
-                          const std::function<void(result)>& done) {
-  if (key->data_plane != "silo") {
-    lease(thread, x, std::move(key), signed_in, done);
-    return;
-  }
-  const auto named = signed_in ? std::nullopt : std::optional{key->key};
-  const auto ended = [this, &thread, x, key, signed_in,
-                      done](const std::optional<sql::failure>& why) {
-    boost::asio::post(thread.context(),
-                      [this, &thread, x, key, signed_in, done, failed = why.has_value()] {
-                        if (failed)
-                          done(out_of_reach());
-                        else
-                          lease(thread, x, key, signed_in, done);
-                      });
-  };
-  mirror_principal(with_.pool, key->tenant, key->user, named, clock::now() + limits::sql_deadline,
-                   ended);
-}
-
 void authenticator::lease(runtime::io_thread& thread, const hash& x,
                           std::shared_ptr<const sql::resolved_key> key, bool signed_in,
                           const std::function<void(result)>& done) {
-  with_.ports[thread.index()].ask<actors::key_lease>(
-      tenant_entity(key->tenant), actors::open_key{key},
-      [this, x, key, signed_in, done](answer<actors::key_lease> lease) {
-        if (!lease.ok()) {
-          done(std::move(lease.wrong));
-          return;
-        }
-        auto who = std::make_shared<credential>();
-        who->key = *key;
-        who->signed_in = signed_in;
-        who->lease = std::move(lease.value);
-        who->home = shard_of(traffic_entity(key->tenant));
-        who->fresh_until = clock::now() + limits::key_cache_ttl;
-        if (key->expires_at) {
-          const auto left = *key->expires_at - std::chrono::system_clock::now();
-          who->fresh_until = std::min(
-              who->fresh_until, clock::now() + std::chrono::duration_cast<clock::duration>(left));
-        }
-        remember(x, who);
-        done(credential_ptr{std::move(who)});
-      });
+  introduce(with_.pool, thread, *key, signed_in, [this, &thread, x, key, signed_in,
+                                                  done](bool known) {
+    if (!known) {
+      done(out_of_reach());
+      return;
+    }
+    with_.ports[thread.index()].ask<actors::key_lease>(
+        tenant_entity(key->tenant), actors::open_key{key},
+        [this, x, key, signed_in, done](answer<actors::key_lease> lease) {
+          if (!lease.ok()) {
+            done(std::move(lease.wrong));
+            return;
+          }
+          auto who = std::make_shared<credential>();
+          who->key = *key;
+          who->signed_in = signed_in;
+          who->lease = std::move(lease.value);
+          who->home = shard_of(traffic_entity(key->tenant));
+          who->fresh_until = clock::now() + limits::key_cache_ttl;
+          if (key->expires_at) {
+            const auto left = *key->expires_at - std::chrono::system_clock::now();
+            who->fresh_until = std::min(
+                who->fresh_until, clock::now() + std::chrono::duration_cast<clock::duration>(left));
+          }
+          remember(x, who);
+          done(credential_ptr{std::move(who)});
+        });
+  });
 }
 
 void authenticator::remember(const hash& x, credential_ptr who) {
@@ -211,15 +220,6 @@ void authenticator::forget_signed_in() {
   for (auto& s : shelves_) {
     std::lock_guard guard{s.mutex};
     std::erase_if(s.found, [](const auto& x) { return x.second->signed_in; });
-  }
-}
-
-void authenticator::forget_all_of(const std::vector<tenant_id>& tenants) {
-  for (auto& s : shelves_) {
-    std::lock_guard guard{s.mutex};
-    std::erase_if(s.found, [&](const auto& x) {
-      return std::find(tenants.begin(), tenants.end(), x.second->key.tenant) != tenants.end();
-    });
   }
 }
 

@@ -71,8 +71,6 @@ public:
   void forget(const std::vector<sql::unfit_key>& keys);
   /// The same for everybody who signed in with a token: some of the provider's keys are gone.
   void forget_signed_in();
-  /// The same for all keys of these tenants.
-  void forget_all_of(const std::vector<tenant_id>& tenants);
 
 private:
   using hash = std::string;  // 64 hex characters
@@ -89,9 +87,6 @@ private:
   [[nodiscard]] shelf& shelf_of(const hash& x) { return shelves_[std::hash<hash>{}(x) % shelves]; }
   void resolve_token(runtime::io_thread& thread, std::string token,
                      std::function<void(result)> done);
-  void admit(runtime::io_thread& thread, const hash& x,
-             std::shared_ptr<const sql::resolved_key> key, bool signed_in,
-             const std::function<void(result)>& done);
   void lease(runtime::io_thread& thread, const hash& x,
              std::shared_ptr<const sql::resolved_key> key, bool signed_in,
              const std::function<void(result)>& done);

@@ -104,8 +104,6 @@ public:
 
   [[nodiscard]] size_t open() const noexcept { return open_; }
 
-  [[nodiscard]] std::vector<tenant_id> out_of_reach() const { return *out_of_reach_.load(); }
-
 private:
   using directory = std::unordered_map<tenant_id, planes::directory_entry>;
 
@@ -255,7 +253,6 @@ private:
   void look_after_silos() {
     const auto now = clock::now();
     const auto known = directory_.load();
-    auto unconnected = std::make_shared<std::vector<tenant_id>>();
     for (auto at = silos_.begin(); at != silos_.end();) {
       auto& [tenant, x] = *at;
       const auto entry = known->find(tenant);
@@ -263,8 +260,6 @@ private:
       const auto connected = [](const lane& l) {
         return l.where && l.where->stats().connected > 0;
       };
-      if (x.app.where && !connected(x.app))
-        unconnected->push_back(tenant);
       if (!gone && !connected(x.app) && !connected(x.control))
         gone = locate(entry->second) != x.at;
       for (auto* l : {&x.app, &x.control})
@@ -277,7 +272,6 @@ private:
       else
         ++at;
     }
-    out_of_reach_.store(std::move(unconnected));
   }
 
   boost::asio::io_context& context_;
@@ -295,8 +289,6 @@ private:
   std::atomic<bool> any_{false};  // the directory is not empty
   std::atomic<std::shared_ptr<const directory>> directory_{std::make_shared<const directory>()};
   std::atomic<size_t> open_{0};
-  std::atomic<std::shared_ptr<const std::vector<tenant_id>>> out_of_reach_{
-      std::make_shared<const std::vector<tenant_id>>()};
 };
 
 class pools::side final : public transactor {
@@ -331,7 +323,5 @@ void pools::start() { impl_->start(); }
 void pools::stop() { impl_->stop(); }
 
 size_t pools::open() const noexcept { return impl_->open(); }
-
-std::vector<tenant_id> pools::out_of_reach() const { return impl_->out_of_reach(); }
 
 }  // namespace kgents::sql

@@ -51,10 +51,6 @@ public:
 
   [[nodiscard]] size_t open() const noexcept;  ///< pools of silos; any thread
 
-  /// The tenants whose silo was in use and had no connection when it was last looked at, which is
-  /// once a second. Any thread.
-  [[nodiscard]] std::vector<tenant_id> out_of_reach() const;
-
 private:
   class impl;
   class side;

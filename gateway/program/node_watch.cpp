@@ -95,13 +95,6 @@ void running_node::impl::probe_database() {
   });
 }
 
-/// Who comes for a tenant whose own database is out of reach is told so, instead of what is still
-/// in memory.
-void running_node::impl::check_silos() {
-  if (const auto lost = planes_.out_of_reach(); !lost.empty())
-    auth_.forget_all_of(lost);
-}
-
 void running_node::impl::refresh_metrics() {
   const auto pool = pool_.stats();
   metrics_.db_pool("connected").Set(static_cast<double>(pool.connected));
