@@ -32,6 +32,10 @@ namespace kgents::cdc {
 class worker;
 }
 
+namespace kgents::runtime {
+class silo_worker;
+}
+
 namespace kgents::gateway {
 
 /// Whether the database can be used, as last seen; kept by a probe so that /ready costs no round
@@ -66,6 +70,12 @@ struct cdc_control {
   kgents::cdc::worker* worker = nullptr;  ///< none on this node
 };
 
+/// What the operator's routes ask of tenants' own databases.
+struct silo_control {
+  sql::pool& control;  ///< kg_control's, of the shared database
+  runtime::silo_worker* worker;
+};
+
 /// What route handlers work with: the parts of the running node. Outlives every connection.
 struct node {
   const runtime::settings& config;
@@ -91,6 +101,7 @@ struct node {
   runtime::usage_recorder& usage;
   const cdc_control& cdc;
   billing::stripe_desk& stripe;
+  const silo_control& silos;
 };
 
 }  // namespace kgents::gateway

@@ -157,7 +157,7 @@ std::span<const route> all_routes() {
   static const std::vector<route> all = [] {
     std::vector<route> out;
     for (auto part :
-         {system_routes(), cluster_routes(), cdc_routes(), session_routes(), turn_routes(), soul_routes(),
+         {system_routes(), cluster_routes(), cdc_routes(), silo_routes(), session_routes(), turn_routes(), soul_routes(),
           agentese_routes(), agentese_alias_routes(), agentese_capability_routes(),
           universal_routes(), subscription_routes(), agentese_gateway_routes(),
           usage_routes(), billing_routes(), billing_record_routes(), stripe_webhook_routes(),

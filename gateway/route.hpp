@@ -124,6 +124,7 @@ struct call : std::enable_shared_from_this<call> {
 [[nodiscard]] std::span<const route> system_routes();
 [[nodiscard]] std::span<const route> cluster_routes();
 [[nodiscard]] std::span<const route> cdc_routes();
+[[nodiscard]] std::span<const route> silo_routes();
 [[nodiscard]] std::span<const route> session_routes();
 [[nodiscard]] std::span<const route> turn_routes();
 [[nodiscard]] std::span<const route> soul_routes();

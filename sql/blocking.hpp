@@ -35,6 +35,9 @@ public:
   /// what is set for a session, and LISTEN, is no use then. False also when it cannot be seen.
   [[nodiscard]] bool pooled();
 
+  /// For whoever has to end it from another thread.
+  [[nodiscard]] PGconn* native() const noexcept { return connection_.get(); }
+
   [[nodiscard]] const std::string& last_error() const noexcept { return last_error_; }
 
 private:

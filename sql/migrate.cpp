@@ -6,6 +6,7 @@
 #include <map>
 
 #include "sql/blocking.hpp"
+#include "sql/interruption.hpp"
 
 namespace kgents::sql {
 
@@ -86,6 +87,9 @@ std::optional<std::string> migrate(const migrate_options& options,
   blocking_connection connection{options.url};
   if (auto error = connection.error(); !error.empty())
     return "cannot connect to DATABASE_ADMIN_URL: " + error;
+  std::optional<interruption::watch> watched;
+  if (options.until != nullptr)
+    watched.emplace(*options.until, connection.native());
   if (auto error = connection.run("SET lock_timeout = '60s'; SET statement_timeout = 0"))
     return error;
   // Freed by the server when the connection ends, however it ends.

@@ -8,6 +8,8 @@
 
 namespace kgents::sql {
 
+class interruption;
+
 /// One numbered SQL file of sql/migrations, compiled in. Its checksum is the SHA-256 of `text`.
 struct migration {
   std::string_view name;  ///< file name without .sql, e.g. "05-tenants"
@@ -32,6 +34,7 @@ struct migrate_options {
   std::string url{};
   bool seed_dev = false;  ///< also the files of `seeds_development_data`
   std::span<const migration> files = embedded_migrations();
+  interruption* until = nullptr;  ///< ends it early, when set
 };
 
 /// Called for each file in order; `applied` is false when the ledger had it already.

@@ -24,6 +24,16 @@ void append(std::string& out, std::string_view keyword, std::string_view value) 
   out += '\'';
 }
 
+using conninfo = std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)>;
+
+/// Null when it cannot be parsed; why is not said, since it would repeat the URL.
+conninfo parse(const std::string& url) {
+  char* wrong = nullptr;
+  conninfo out{PQconninfoParse(url.c_str(), &wrong), PQconninfoFree};
+  PQfreemem(wrong);
+  return out;
+}
+
 /// The longest URL that is read from a file.
 constexpr size_t most_bytes = 16384;
 
@@ -31,10 +41,7 @@ constexpr size_t most_bytes = 16384;
 
 std::variant<std::string, no_dsn> with_database(const std::string& url,
                                                 std::string_view database) {
-  char* wrong = nullptr;
-  const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options{
-      PQconninfoParse(url.c_str(), &wrong), PQconninfoFree};
-  PQfreemem(wrong);  // it repeats the URL
+  const auto options = parse(url);
   if (!options)
     return no_dsn{"the database URL cannot be parsed"};
   std::string out;
@@ -49,6 +56,15 @@ std::variant<std::string, no_dsn> with_database(const std::string& url,
     append(out, "connect_timeout", "3");
   append(out, "dbname", database);
   return out;
+}
+
+std::string database_of(const std::string& url) {
+  const auto options = parse(url);
+  if (options)
+    for (const auto* x = options.get(); x->keyword != nullptr; ++x)
+      if (x->val != nullptr && std::string_view{x->keyword} == "dbname")
+        return x->val;
+  return {};
 }
 
 bool has_secret(const silo_servers& where, std::string_view dsn_ref) {

@@ -24,6 +24,9 @@ struct no_dsn {
 [[nodiscard]] std::variant<std::string, no_dsn> with_database(const std::string& url,
                                                               std::string_view database);
 
+/// The database that a URL or conninfo string names; empty when it names none.
+[[nodiscard]] std::string database_of(const std::string& url);
+
 /// Whether the silo has a secret of its own.
 [[nodiscard]] bool has_secret(const silo_servers& where, std::string_view dsn_ref);
 

@@ -26,6 +26,7 @@
 #include "runtime/limits.hpp"
 #include "runtime/log_writer.hpp"
 #include "runtime/silo_relay.hpp"
+#include "runtime/silo_worker.hpp"
 #include "runtime/usage_thresholds.hpp"
 #include "sql/listener.hpp"
 #include "sql/pools.hpp"
@@ -166,6 +167,8 @@ private:
   saas_parts saas_;
   std::unique_ptr<cdc::worker> cdc_;
   cdc_control cdc_view_;
+  runtime::silo_worker silos_;
+  silo_control silo_view_;
   runtime::cluster::shard_log shard_log_;
   std::unique_ptr<sql::listener> changes_;
   uint64_t shards_version_ = 0;  // this and the next two: on the SQL thread

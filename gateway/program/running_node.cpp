@@ -135,10 +135,12 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
       cluster_{operators_view()},
       saas_{saas_view()},
       cdc_view_{.control = control_},
+      silos_{config, threads_[0], control_, metrics_.silos},
+      silo_view_{.control = control_, .worker = &silos_},
       shard_log_{config.log_format},
       node_{config, metrics_, threads_, hubs_,    ports_,  planes_.app(),
             auth_,  limits_, ready_,   streams_, access_, cluster_, logos_, capabilities_,
-            journal_, events_, idempotency_, saas_, bus_, usage_, cdc_view_, stripe_},
+            journal_, events_, idempotency_, saas_, bus_, usage_, cdc_view_, stripe_, silo_view_},
       application_{node_},
       server_{server_for(config), threads_, application_},
       probe_{sql_thread_.context()} {
@@ -157,6 +159,7 @@ running_node::impl::impl(const runtime::settings& config, running_node::callback
   thresholds_.start();
   planes_.start();
   silo_relay_.start();
+  silos_.start();
   try {
     server_.start();
   } catch (...) {  // its address is taken, say: the threads and actors run already
@@ -175,6 +178,7 @@ void running_node::impl::take_down() {
   stripe_.worker.stop(leave_within);
   thresholds_.stop(leave_within);
   silo_relay_.stop(leave_within);
+  silos_.stop(leave_within);
   leave_cluster();
   journal_.flush(flush_within);
   usage_.flush(flush_within);

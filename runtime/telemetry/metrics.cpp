@@ -184,7 +184,8 @@ metrics::metrics(std::string_view version, std::string_view commit)
       redis{families_->registry},
       identity{families_->registry},
       usage{families_->registry},
-      metering{families_->registry} {
+      metering{families_->registry},
+      silos{families_->registry} {
   gauges(families_->registry, "kgents_build_info", "Always 1; what runs is in the labels.")
       .Add({{"version", text(version)}, {"commit", text(commit)}})
       .Set(1);

@@ -20,6 +20,7 @@
 #include "runtime/telemetry/limits_metrics.hpp"
 #include "runtime/telemetry/metering_metrics.hpp"
 #include "runtime/telemetry/redis_metrics.hpp"
+#include "runtime/telemetry/silo_metrics.hpp"
 #include "runtime/telemetry/subscription_metrics.hpp"
 #include "runtime/telemetry/usage_metrics.hpp"
 
@@ -125,6 +126,7 @@ public:
   identity_metrics identity;
   usage_metrics usage;
   metering_metrics metering;
+  silo_metrics silos;
 
   /// `refresh` runs at the start of every `render`, on its thread: for what is read rather than
   /// counted (depths, pool states). It must not wait for anything.
