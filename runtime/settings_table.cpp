@@ -33,7 +33,7 @@ constexpr setting table[] = {
      keep_postgres<&s::database_url>, true},
     {"DATABASE_CONTROL_URL", "", "", "libpq URL as kg_control (required by serve)",
      keep_postgres<&s::control_url>, true},
-    {"DATABASE_ADMIN_URL", "", "", "libpq URL as kg_migrator (required by migrate)",
+    {"DATABASE_ADMIN_URL", "", "", "libpq URL as kg_migrator (required by migrate; a node that has it makes silos)",
      keep_postgres<&s::admin_url>, true},
     {"DATABASE_LISTEN_URL", "", "",
      "libpq URL as kg_control past a pooler, to hear notifications; else DATABASE_CONTROL_URL",

@@ -53,9 +53,11 @@ struct fixture {
     run("postgres", ("DROP DATABASE IF EXISTS " + std::string{silo_name} + " WITH (FORCE)").c_str());
   }
 
-  [[nodiscard]] std::string url(const std::string& database) const {
+  [[nodiscard]] std::string url(const std::string& database,
+                                const std::string& user = "postgres") const {
     auto out = server;
-    return out.replace(out.find("/postgres?"), 10, "/" + database + "?");
+    out.replace(out.find("/postgres?"), 10, "/" + database + "?");
+    return out.replace(out.find("user=postgres"), 13, "user=" + user);
   }
 
   void run(const std::string& database, const char* statements) const {
@@ -82,7 +84,7 @@ struct fixture {
                       "accepted");
   }
 
-  void work() {
+  void work(const std::string& as = "postgres") {
     silo_observer tell;
     tell.done = [this](tenant_id, silo_step what, std::chrono::milliseconds) {
       steps.emplace_back(to_string(what));
@@ -91,7 +93,7 @@ struct fixture {
       troubles.push_back(why);
     };
     tell.copied = [](int64_t) {};
-    silo_builder builder{{.admin_url = url(name), .where = {}, .tell = tell}, until};
+    silo_builder builder{{.admin_url = url(name, as), .where = {}, .tell = tell}, until};
     builder.work_on(tenant);
   }
 
@@ -214,6 +216,25 @@ CAF_TEST(one_that_is_given_up_leaves_nothing) {
   CAF_CHECK_EQUAL(here("SELECT count(*) FROM kg.tenant_moves"), "0");
   CAF_CHECK_EQUAL(value("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'kg_t_%'"),
                   "0");
+}
+
+CAF_TEST(the_migrator_needs_to_be_no_superuser_but_to_create_databases) {
+  run(name, "ALTER ROLE kg_migrator NOCREATEDB");
+  ask_for("0");
+  work("kg_migrator");
+  CAF_CHECK_EQUAL(state(), "failed");
+  CAF_CHECK(here("SELECT reason FROM kg.silos").find("CREATEDB") != std::string::npos);
+  run(name, "ALTER ROLE kg_migrator CREATEDB");
+  ask_for();
+  troubles.clear();
+  work("kg_migrator");
+  CAF_CHECK_EQUAL(troubles, list{});
+  CAF_CHECK_EQUAL(steps.back(), "purge");
+  CAF_CHECK_EQUAL(there(all_rows), "3 150 1");
+  CAF_CHECK_EQUAL(there("SELECT pg_get_userbyid(datdba) || ' ' || has_database_privilege('kg_app', "
+                        "datname, 'CONNECT') || ' ' || (datacl::text LIKE '%{=%') FROM pg_database "
+                        "WHERE datname = current_database()"),
+                  "kg_owner true false");
 }
 
 CAF_TEST(who_is_stopped_leaves_the_rest_to_the_next) {

@@ -20,9 +20,10 @@ std::string one_line(std::string text) {
 }
 
 /// Whether the same may go well the next time: no connection, resources, a stop of the server, a
-/// conflict, a lock that was waited for too long.
+/// conflict, a lock that was waited for too long; a database that a predecessor's last statement
+/// has just made.
 bool may_pass(std::string_view sqlstate) {
-  for (const std::string_view x : {"08", "53", "57", "40", "55"})
+  for (const std::string_view x : {"08", "53", "57", "40", "55", "42P04", "23505"})
     if (sqlstate.starts_with(x))
       return true;
   return sqlstate.empty();
