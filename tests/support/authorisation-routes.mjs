@@ -2,11 +2,13 @@
 // 2.5, 9.4, 10), and which things of a tenant its path or body names.
 //
 //   scope    what a key needs; none: open
-//   also     what the aspect behind it needs beside that
+//   also     what the aspect behind it needs beside that; or: what does as well, for what is the caller's own
 //   things   those that it names; a stranger's are answered as ones that are not there
 //   ask      the request for a tenant's things
 //   ok       the status for their owner; absent: for who names none of their own
 //   owns     what it does belongs to the caller, under whatever name: there is no absence
+
+import { randomUUID } from 'node:crypto';
 
 const session = (tail, more) => ({ things: ['session'], ask: (t) => ({ path: `/v1/kgent/sessions/${t.session}${tail}`, ...more }) });
 const plain = (path, body) => ({ ask: () => ({ path, body }) });
@@ -109,14 +111,45 @@ const account = {
   'GET /v1/billing/invoices/{invoice}/pdf': { scope: 'billing', ok: 302, things: ['invoice'], ask: (t) => ({ path: `/v1/billing/invoices/${t.invoice}/pdf` }) },
 };
 
+const user = (tail, more) => ({ scope: 'admin', things: ['user'], ask: (t) => ({ path: `/v1/users/${t.user}${tail}`, ...more }) });
+const key = (name, tail, more) => ({ scope: 'admin', things: [name], ask: (t) => ({ path: `/v1/api-keys/${t[name]}${tail}` }), ...more });
+const administration = {
+  'GET /v1/tenant': { scope: 'read', ...plain('/v1/tenant') },
+  'PATCH /v1/tenant': { scope: 'admin', ...plain('/v1/tenant', { name: 'renamed' }) },
+  'GET /v1/users': { scope: 'admin', ...plain('/v1/users') },
+  'POST /v1/users': { scope: 'admin', ok: 201, ask: () => ({ path: '/v1/users', body: { email: `${randomUUID()}@example.org`, name: 'Somebody' } }) },
+  'GET /v1/users/{id}': user(''),
+  'PATCH /v1/users/{id}': user('', { body: { name: 'renamed' } }),
+  'DELETE /v1/users/{id}': { ...user(''), ok: 204, last: true },
+  // Whether it is there concerns an owner only, and the keys of these tests are nobody's.
+  'POST /v1/users/{id}/transfer-ownership': { ...user('/transfer-ownership'), ok: 403, absent: 403, owners: true },
+  'GET /v1/api-keys': { scope: 'admin', or: 'read', ...plain('/v1/api-keys') },
+  'POST /v1/api-keys': { scope: 'admin', ok: 201, ...plain('/v1/api-keys', { name: 'made', scopes: ['admin'] }) },
+  'GET /v1/api-keys/{id}': key('key', '', { or: 'read' }),
+  'DELETE /v1/api-keys/{id}': key('key', '', { ok: 204, last: true }),
+  'POST /v1/api-keys/{id}/rotate': key('rotated', '/rotate', { ok: 201, last: true }),
+  'GET /v1/audit': { scope: 'admin', ...plain('/v1/audit') },
+  'GET /v1/traces': { scope: 'read', ...plain('/v1/traces') },
+  'GET /v1/traces/{trace}': { scope: 'read', things: ['trace'], ask: (t) => ({ path: `/v1/traces/${t.trace}` }) },
+};
+
 const open = Object.fromEntries(
   ['/', '/health', '/health/saas', '/live', '/ready', '/metrics', '/openapi.json', '/docs', '/redoc', '/webhooks/stripe/health'].map((path) => [`GET ${path}`, plain(path)]),
 );
 // Its credential is a signature over the body.
 open['POST /webhooks/stripe'] = { ok: 400, ...plain('/webhooks/stripe', {}) };
 
-export const routes = { ...open, ...sessions, ...soul, ...agentese, ...universal, ...gateway, ...account };
+export const routes = { ...open, ...sessions, ...soul, ...agentese, ...universal, ...gateway, ...account, ...administration };
 for (const route of Object.values(routes)) route.ok ??= 200;
 
 /// What who has the scope and names things of somebody else, or of nobody, is told.
-export const missing = (route) => (route.things && !route.owns ? (route.absent ?? 404) : route.ok);
+export const missing = (route, role) => {
+  if (route.owners && role === 'owner') return 404;
+  return route.things && !route.owns ? (route.absent ?? 404) : route.ok;
+};
+
+/// Which of its scopes a credential lacks for the route, if any.
+export function lacking(route, scopes) {
+  if (!scopes.includes(route.scope) && !scopes.includes(route.or)) return route.scope;
+  return route.also?.find((x) => !scopes.includes(x));
+}

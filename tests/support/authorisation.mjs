@@ -7,9 +7,12 @@ import http from 'node:http';
 import { Observer } from './agentese.mjs';
 import { call, caller, openStream } from './http.mjs';
 import { addKey, hashOf, newKey, newTenant } from './tenants.mjs';
-import { within } from './wait.mjs';
+import { until, within } from './wait.mjs';
 
 export const everyScope = ['read', 'write', 'admin', 'billing'];
+
+/// What a key of a person may do at most, whatever its own scopes are (http-api.md 2.6, design.md 10).
+export const scopesOfRole = { readonly: ['read'], member: ['read', 'write'], admin: everyScope, owner: everyScope };
 
 /// One request, the answer's head and, unless it is a stream, its body: `{status, headers, raw, text, body}`. `socket` asks
 /// for a WebSocket; a stream or socket that opens is closed again.
@@ -86,6 +89,7 @@ export function absentThings() {
     invoice: `in_${randomBytes(8).toString('hex')}`,
     user: randomUUID(),
     key: randomUUID(),
+    rotated: randomUUID(),
     trace: randomBytes(16).toString('hex'),
     memory: word('memory'),
     crystal: randomUUID(),
@@ -104,6 +108,11 @@ export async function newActor(server, db, stripe) {
   actor.expired = await keyOf(everyScope, { expires_at: new Date(Date.now() - 60000) });
   actor.unknown = newKey();
   actor.hashed = hashOf(made.key);
+  actor.persons = new Map();
+  for (const role of Object.keys(scopesOfRole)) {
+    const { rows } = await db.query(`INSERT INTO kg.users (tenant_id, email, name, role) VALUES ($1, $2, 'Somebody', $3) RETURNING id`, [made.id, `${role}-${randomUUID()}@example.org`, role]);
+    actor.persons.set(role, await keyOf(everyScope, { user_id: rows[0].id }));
+  }
   await addThings(actor);
   return actor;
 }
@@ -141,7 +150,11 @@ async function addThings(actor) {
   const customer = stripe.customer(tenant);
   const subscription = stripe.subscribe(customer, 'price_pro');
   await db.query('UPDATE kg.tenants SET stripe_customer_id = $2, stripe_subscription_id = $3 WHERE id = $1', [tenant, customer, subscription.id]);
-  await db.query(`INSERT INTO kg.users (tenant_id, email, role) VALUES ($1, $2, 'owner')`, [tenant, `${things.secret}@example.org`]);
+  const { rows } = await db.query(`INSERT INTO kg.users (tenant_id, email, name, role) VALUES ($1, $2, $2, 'member') RETURNING id`, [tenant, `${things.secret}@example.org`]);
+  things.user = rows[0].id;
   things.invoice = stripe.invoice(customer).id;
   things.key = (await addKey(db, tenant, { name: things.secret })).id;
+  things.rotated = (await addKey(db, tenant, { name: things.secret })).id;
+  const traces = async () => (await call(server, 'GET', '/v1/traces?limit=1', { key: wide })).body.traces?.[0];
+  things.trace = (await until(traces, 'a trace')).trace_id;
 }
