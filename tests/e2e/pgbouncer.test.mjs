@@ -195,6 +195,13 @@ test('a cluster of three behind it: any node answers for any session, and stream
     assert.equal(events.at(-1).event, 'complete');
     follow.close();
   }
+  // News of another node, which nobody tells here.
+  const [{ who, observer }] = residents;
+  const subscription = await openStream(cluster.nodes[1], '/agentese/subscribe?pattern=void.*', { key: who.key });
+  await subscription.take((e) => e.event === 'subscribed', 'the greeting');
+  await observer.ok('void.entropy.status');
+  await subscription.take((e) => e.data.path?.startsWith('void.entropy'), 'what was invoked on another node');
+  subscription.close();
   await cluster.nodes[2].kill();
   await cluster.settled();
   await Promise.all(residents.map((x, i) => Object.assign(x, { who: caller(cluster.nodes[i % 2], x.who.key) }).act(1)));

@@ -112,7 +112,12 @@ async function user(tenant, role) {
 test('a revoked or expired key, a deactivated user and a paused tenant end their streams everywhere, and no others', async (t) => {
   const home = await someTenant();
   const away = await someTenant();
-  const person = await user(home.id, 'admin');
+  const person = await user(home.id, 'member');
+  const admin = caller(cluster.nodes[1], (await someKey(home.id, { scopes: ['read', 'write', 'admin', 'billing'] })).key);
+  const by = async (answer, expected = 200) => {
+    const { status, text } = await answer;
+    assert.equal(status, expected, text);
+  };
   const [kept, doomed, short, of] = await Promise.all([
     openEverywhere(await someKey(home.id)),
     openEverywhere(await someKey(home.id)),
@@ -128,7 +133,7 @@ test('a revoked or expired key, a deactivated user and a paused tenant end their
     of: doomed,
     others: [kept, short, of, foreign, bystander],
     reason: 'key_revoked',
-    act: () => db.query('UPDATE kg.api_keys SET is_active = false, revoked_at = now() WHERE id = $1', [doomed.id]),
+    act: () => by(admin.delete(`/v1/api-keys/${doomed.id}`), 204),
   });
   await endsAll(t, 'an expired key', {
     of: short,
@@ -140,14 +145,14 @@ test('a revoked or expired key, a deactivated user and a paused tenant end their
     of,
     others: [kept, foreign, bystander],
     reason: 'user_deactivated',
-    act: () => db.query('UPDATE kg.users SET is_active = false WHERE id = $1', [person]),
+    act: () => by(admin.patch(`/v1/users/${person}`, { is_active: false })),
   });
   await endsAll(t, 'a paused tenant', {
     of: foreign,
     others: [kept, bystander],
     reason: 'tenant_inactive',
     status: 403,
-    act: () => db.query("UPDATE kg.tenants SET subscription_status = 'paused' WHERE id = $1", [away.id]),
+    act: () => by(caller(cluster.nodes[2], cluster.platformKey).patch(`/v1/tenants/${away.id}`, { status: 'paused' })),
   });
   await endsAll(t, 'a deleted key', {
     of: bystander,
