@@ -90,7 +90,7 @@ test('an answer that is being written while its tenant moves is one answer', asy
 
 test('what was and what comes is in the silo, and usage is counted once in both', async () => {
   const had = {};
-  for (const table of ['sessions', 'messages', 'turns', 'memories', 'agentese_events', 'outbox'])
+  for (const table of ['sessions', 'messages', 'turns', 'memories', 'agentese_events'])
     had[table] = await count(db, table, alpha.id);
   assert.equal(await observer.ok('self.memory.recall', { key: 'boat' }), 'Ariel');
   await observer.ok('self.memory.engram', { key: 'house', data: 'brick' });
@@ -155,12 +155,8 @@ test('its database stops: 503 for it alone, and afterwards all is back', async (
 test('a new node finds the silo and the turn that was left in it', async () => {
   const left = await who.say(session, aboutWords(60));
   await left.take((e) => e.data.index === 5);
-  server.child.kill('SIGKILL');
-  await server.exited;
-  await server.dispose();
-  server = await startServe(shared, {
-    env: { KGENTS_SILO_SECRETS: secrets, KGENTS_EMBEDDED_TOKENS_PER_SECOND: 40 },
-  });
+  await server.kill();
+  server = await server.restart();
   who = caller(server, alpha.key);
   const again = await until(async () => {
     const stream = await who.stream(`/v1/kgent/sessions/${session}/stream?after=${left.turn}:1:-`);

@@ -62,6 +62,12 @@ export class Move {
          SELECT ${list} FROM jsonb_populate_recordset(NULL::kg."${name}", $1)`, [rows]);
       copied[name] = rowCount;
     }
+    const { rows: numbered } = await silo.query(
+      `SELECT table_name AS name, column_name AS col FROM information_schema.columns
+        WHERE table_schema = 'kg' AND is_identity = 'YES'`);
+    for (const { name, col } of numbered)
+      await silo.query(
+        `SELECT setval(pg_get_serial_sequence('kg."${name}"', '${col}'), coalesce(max("${col}"), 0) + 1, false) FROM kg."${name}"`);
     await silo.query('COMMIT');
     return copied;
   }
