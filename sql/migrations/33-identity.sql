@@ -22,6 +22,59 @@ CREATE TRIGGER users_outbox_update_trigger AFTER UPDATE ON kg.users
       IS DISTINCT FROM (to_jsonb(NEW) - '{last_login_at,updated_at}'::text[]))
   EXECUTE FUNCTION kg.outbox_trigger();
 
+-- As in 26-agentese-schedule, and for the actions of people who signed in.
+CREATE OR REPLACE FUNCTION kg.claim_agentese_action(p_id bigint, p_shard integer, p_epoch bigint)
+  RETURNS TABLE (id bigint, path text, kwargs text, is_strict boolean, archetype text, observer_id text,
+                 capabilities text[], caller_user text, caller_key uuid, caller_tier text, caller_scopes text[],
+                 denied text)
+  LANGUAGE plpgsql SET search_path = pg_catalog, kg AS $$
+#variable_conflict use_column
+DECLARE
+  v_action kg.agentese_actions;
+  v_scopes text[];
+  v_role text;
+  v_denied text;
+BEGIN
+  SELECT * INTO v_action FROM kg.agentese_actions a
+   WHERE a.id = p_id AND a.status = 'pending' AND a.scheduled_for <= now() FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  v_scopes := v_action.caller_scopes;
+  IF NOT EXISTS (SELECT FROM kg.tenants t WHERE t.subscription_status IN ('active', 'trialing', 'past_due')) THEN
+    v_denied := 'the tenant''s subscription is not active';
+  ELSIF v_action.caller_key IS NOT NULL THEN
+    -- As for a request with that key: see resolve_api_key.
+    SELECT ARRAY(SELECT s FROM unnest(v_action.caller_scopes) s
+                  -- Who signed in has a key without scopes (also in a silo, which knows no kinds): the role decides.
+                  WHERE (s = ANY (k.scopes) OR (k.scopes = '{}' AND k.user_id IS NOT NULL AND k.key_prefix = 'kg_token'))
+                    AND (u.id IS NULL OR u.role IN ('owner', 'admin') OR s = 'read' OR (u.role = 'member' AND s = 'write')))
+      INTO v_scopes
+      FROM kg.api_keys k LEFT JOIN kg.users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
+     WHERE k.id = v_action.caller_key AND k.is_active AND k.revoked_at IS NULL
+       AND (k.expires_at IS NULL OR now() <= k.expires_at)
+       AND (k.user_id IS NULL OR (u.is_active AND u.deleted_at IS NULL));
+    IF NOT FOUND THEN
+      v_denied := 'the API key that scheduled it is revoked or has expired';
+    END IF;
+  ELSE
+    SELECT u.role INTO v_role FROM kg.users u
+     WHERE u.id::text = v_action.caller_user AND u.is_active AND u.deleted_at IS NULL;
+    IF NOT FOUND THEN
+      v_denied := 'the user who scheduled it is not active any more';
+    ELSE
+      v_scopes := ARRAY(SELECT s FROM unnest(v_action.caller_scopes) s
+                         WHERE v_role IN ('owner', 'admin') OR s = 'read' OR (v_role = 'member' AND s = 'write'));
+    END IF;
+  END IF;
+  UPDATE kg.agentese_actions a SET status = 'running', claimed_at = now() WHERE a.id = v_action.id;
+  UPDATE kg.agentese_schedules SET running_shard = p_shard, running_epoch = p_epoch;
+  PERFORM kg.reschedule_agentese();
+  RETURN QUERY
+  SELECT v_action.id, v_action.path, v_action.kwargs::text, v_action.is_strict, v_action.archetype, v_action.observer_id,
+         v_action.capabilities, v_action.caller_user, v_action.caller_key, v_action.caller_tier, v_scopes, v_denied;
+END $$;
+
 GRANT CREATE ON SCHEMA kg TO kg_definer;
 GRANT SELECT, INSERT ON kg.api_keys TO kg_definer;
 SET LOCAL ROLE kg_definer;

@@ -67,3 +67,17 @@ test('when somebody was last here is stamped and no event', async () => {
   assert.equal(await value(db.admin, `SELECT last_login_at > now() - interval '1 minute' FROM kg.users WHERE id = $1`, [ada.user_id]), true);
   assert.equal(await events(), before);
 });
+
+test('what a person who signed in has deferred runs with what the role still allows', async () => {
+  const [me] = await resolve('later', { tenant: db.b });
+  const defer = () => db.as(db.b, (app) => value(app,
+    'SELECT id FROM kg.defer_agentese_action($1, $2, false, $3, $4, $5, $6, $7, $8, $9, 0, NULL, 10)',
+    ['world.house.manifest', '{}', 'developer', 'me', '{}', me.user_ref, me.key_id, 'pro', ['read', 'write']]));
+  const claim = (id) => db.as(db.b, async (app) =>
+    (await app.query('SELECT caller_scopes, denied FROM kg.claim_agentese_action($1, 7, 1)', [id])).rows[0]);
+  assert.deepEqual(await claim(await defer()), { caller_scopes: ['read', 'write'], denied: null });
+  await db.admin.query(`UPDATE kg.users SET role = 'readonly' WHERE id = $1`, [me.user_id]);
+  assert.deepEqual((await claim(await defer())).caller_scopes, ['read']);
+  await db.admin.query('UPDATE kg.users SET is_active = false WHERE id = $1', [me.user_id]);
+  assert.notEqual((await claim(await defer())).denied, null);
+});
