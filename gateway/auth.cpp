@@ -33,13 +33,12 @@ clock::time_point until(const sql::transactor& pool, const credential& who,
 /// Calls `then` on `thread` once the tenant's own database, if it has one, knows whom its rows will
 /// refer to.
 void introduce(sql::transactor& pool, runtime::io_thread& thread, const sql::resolved_key& key,
-               bool signed_in, std::function<void(bool known)> then) {
+               std::function<void(bool known)> then) {
   if (key.data_plane != "silo") {
     then(true);
     return;
   }
-  mirror_principal(pool, key.tenant, key.user, signed_in ? std::nullopt : std::optional{key.key},
-                   clock::now() + limits::sql_deadline,
+  mirror_principal(pool, key.tenant, key.user, key.key, clock::now() + limits::sql_deadline,
                    [&thread, then = std::move(then)](const std::optional<sql::failure>& why) {
                      boost::asio::post(thread.context(),
                                        [then, known = !why.has_value()] { then(known); });
@@ -153,8 +152,7 @@ void authenticator::resolve_token(runtime::io_thread& thread, std::string token,
 void authenticator::lease(runtime::io_thread& thread, const hash& x,
                           std::shared_ptr<const sql::resolved_key> key, bool signed_in,
                           const std::function<void(result)>& done) {
-  introduce(with_.pool, thread, *key, signed_in, [this, &thread, x, key, signed_in,
-                                                  done](bool known) {
+  introduce(with_.pool, thread, *key, [this, &thread, x, key, signed_in, done](bool known) {
     if (!known) {
       done(out_of_reach());
       return;
