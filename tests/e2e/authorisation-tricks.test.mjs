@@ -46,7 +46,8 @@ test('odd spellings of a path are other paths, not ways around a check', async (
   const spellings = (path) => [
     `/${path}`, path.replace('/', '//'), path.replaceAll('/', '//'), `${path}/`, `${path}/.`, `${path}/..`, `/.${path}`, `/x/..${path}`, `/v1/health/..${path}`, path.toUpperCase(),
     path.replace('/v1', '/V1'), path.replace('/v1', '/%76%31'), path.replace(/\/([^/]*)$/, '%2f$1'), path.replace(/\/([^/]*)$/, '/%2e/$1'), path.replace(/\/([^/]*)$/, '/%2e%2e/$1'), `${path}%00`,
-    `${path};x=y`, path.replace('/v1', '/v1;a=b'), `${path}%20`, `${path}.json`, `${path}%3f`, path.replaceAll('/', '\\'), `/docs/..${path}`, `/docs/..%2f${path.slice(1)}`, `/health${path}`, `/metrics/..${path}`,
+    `${path};x=y`, path.replace('/v1', '/v1;a=b'), `${path}%20`, `${path}.json`, `${path}%3f`, path.replaceAll('/', '\\'), `/docs/..${path}`,
+    `/docs/..%2f${path.slice(1)}`, `/health${path}`, `/metrics/..${path}`,
   ];
   for (const path of ['/v1/kgent/sessions', `/v1/kgent/sessions/${owner.things.session}`, '/v1/cluster', '/v1/platform/cdc', '/v1/usage/events', '/v1/billing/invoices'])
     for (const way of spellings(path)) {
@@ -97,10 +98,14 @@ test('a key given twice is not a choice', async () => {
 // What proxies, gateways and frameworks pass along when they have checked somebody.
 const identities = () => ({
   'X-User-Id': 'user_carol', 'X-User': 'admin', 'Remote-User': 'admin', 'X-Forwarded-User': 'admin', 'X-Forwarded-Email': 'dev@kgents.local', 'X-Authenticated-Userid': owner.tenant,
-  'X-Consumer-ID': owner.wideId, 'X-Consumer-Custom-ID': owner.wideId, 'X-Consumer-Username': 'dev_carol', 'X-Credential-Identifier': owner.wideId, 'X-Tenant': owner.tenant, 'X-Organization-Id': owner.tenant,
-  'X-Scopes': 'read,write,admin,billing', 'X-Role': 'owner', 'X-Roles': 'super_admin', 'X-Forwarded-For': '127.0.0.1', 'X-Real-IP': '127.0.0.1', 'X-Client-IP': '::1', Forwarded: 'for=127.0.0.1;proto=https;host=localhost',
-  'X-Forwarded-Host': 'localhost', 'X-Forwarded-Proto': 'https', 'X-Original-URL': '/health', 'X-Rewrite-URL': '/health', 'X-Forwarded-Prefix': '/health', 'X-Original-Method': 'GET', 'X-Amzn-Oidc-Identity': 'admin',
-  'X-Client-Cert': 'CN=admin', 'X-SSL-Client-Verify': 'SUCCESS', 'X-Observer-Id': 'user_carol', Cookie: `api_key=${owner.wide}; session=${owner.things.session}`, 'Proxy-Authorization': `Bearer ${owner.wide}`, 'Api-Key': owner.wide, 'X-Auth-Token': owner.wide,
+  'X-Consumer-ID': owner.wideId, 'X-Consumer-Custom-ID': owner.wideId, 'X-Consumer-Username': 'dev_carol', 'X-Credential-Identifier': owner.wideId,
+  'X-Tenant': owner.tenant, 'X-Organization-Id': owner.tenant,
+  'X-Scopes': 'read,write,admin,billing', 'X-Role': 'owner', 'X-Roles': 'super_admin', 'X-Forwarded-For': '127.0.0.1', 'X-Real-IP': '127.0.0.1', 'X-Client-IP': '::1',
+  Forwarded: 'for=127.0.0.1;proto=https;host=localhost',
+  'X-Forwarded-Host': 'localhost', 'X-Forwarded-Proto': 'https', 'X-Original-URL': '/health', 'X-Rewrite-URL': '/health', 'X-Forwarded-Prefix': '/health',
+  'X-Original-Method': 'GET', 'X-Amzn-Oidc-Identity': 'admin',
+  'X-Client-Cert': 'CN=admin', 'X-SSL-Client-Verify': 'SUCCESS', 'X-Observer-Id': 'user_carol', Cookie: `api_key=${owner.wide}; session=${owner.things.session}`,
+  'Proxy-Authorization': `Bearer ${owner.wide}`, 'Api-Key': owner.wide, 'X-Auth-Token': owner.wide,
 });
 
 test('headers that name somebody name nobody', async () => {
@@ -240,7 +245,8 @@ test('no key, secret or word of a conversation is in a log, in the metrics or in
   await own.end('SIGTERM');
 
   assert.ok(own.log.split('\n').filter((line) => line.includes('"debug"') || line.includes('DEBUG')).length > 10, 'the log is of level debug');
-  const secrets = { ...said, key: tenant.key, capability, pass, stripe: settings.STRIPE_API_KEY, webhook: settings.STRIPE_WEBHOOK_SECRET, previous: settings.STRIPE_WEBHOOK_SECRET_PREVIOUS, meter: settings.OPENMETER_API_KEY, model: settings.OPENAI_API_KEY, operator: settings.KGENTS_PLATFORM_KEY, jwt: settings.AUTH_JWT_SECRET, wrong: other['X-API-Key'], bearer: other.Authorization.slice(7) };
+  const configured = ['STRIPE_API_KEY', 'STRIPE_WEBHOOK_SECRET', 'STRIPE_WEBHOOK_SECRET_PREVIOUS', 'OPENMETER_API_KEY', 'OPENAI_API_KEY', 'KGENTS_PLATFORM_KEY', 'AUTH_JWT_SECRET'];
+  const secrets = { ...said, ...Object.fromEntries(configured.map((name) => [name, settings[name]])), key: tenant.key, capability, pass, wrong: other['X-API-Key'], bearer: other.Authorization.slice(7) };
   for (const [what, text] of Object.entries({ 'the log': own.log, 'the metrics': metrics, check: checked.output + checked.log }))
     for (const [name, secret] of Object.entries(secrets)) {
       const at = text.indexOf(secret);

@@ -87,10 +87,10 @@ test('attacker: no row of another tenant is changed, taken or made, by any table
     for (const text of [`DELETE FROM kg.${name}`, `DELETE FROM kg.${name} WHERE tenant_id = '${db.b.id}'`, `TRUNCATE kg.${name}`,
       ...columns.map((c) => `UPDATE kg.${name} SET ${c.name} = ${c.name} WHERE tenant_id = '${db.b.id}'`), `UPDATE kg.${name} SET tenant_id = '${db.b.id}'`,
       `INSERT INTO kg.${name} (tenant_id) VALUES ('${db.b.id}') ON CONFLICT DO NOTHING`, `SELECT * FROM kg.${name} WHERE tenant_id = '${db.b.id}' FOR UPDATE`]) {
-      await attacker.query('BEGIN');
-      await attacker.query('SELECT kg.set_tenant_context($1)', [db.a.id]);
-      const found = await attacker.query(text).catch((error) => error);
-      await attacker.query('ROLLBACK');
+      // One round trip, whose last result but one is that of the statement.
+      const all = await attacker.query(`BEGIN; SELECT kg.set_tenant_context('${db.a.id}'); ${text}; ROLLBACK`).catch((error) => error);
+      if (all instanceof Error) await attacker.query('ROLLBACK');
+      const found = all instanceof Error ? all : all.at(-2);
       discreet(found, text);
       if (/tenant_id = '/.test(text) && !(found instanceof Error) && !text.includes('SET tenant_id')) assert.equal(found.rowCount, 0, text);
       if (/^(TRUNCATE|INSERT|UPDATE kg\.\w+ SET tenant_id)/.test(text) && !(found instanceof Error)) assert.equal(found.rowCount, 0, text);
@@ -115,7 +115,7 @@ test('attacker: every function it may call does nothing to another tenant, whate
   let refused = 0;
   for (const { name, signature, types } of functions)
     for (const id of Object.values(theirs))
-      for (const word of [secret, '{}', 'member', '1']) {
+      for (const word of [secret, 'member']) {
         const argument = (type) => {
           if (type === 'uuid') return id;
           if (type === 'uuid[]') return [id];
@@ -128,10 +128,9 @@ test('attacker: every function it may call does nothing to another tenant, whate
           if (/^kg\.|^actor$/.test(type)) return null;
           return 1;
         };
-        await attacker.query('BEGIN');
         try {
           // A context of its own, but for what sets one.
-          if (!/^set_.*context$/.test(name)) await attacker.query('SELECT kg.set_tenant_context($1)', [db.a.id]);
+          await attacker.query(`BEGIN; ${/^set_.*context$/.test(name) ? '' : `SELECT kg.set_tenant_context('${db.a.id}')`}`);
           const found = await attacker.query(`SELECT * FROM ${/^kg\./.test(signature) ? '' : 'kg.'}${signature.split('(')[0]}(${types.map((type, i) => `$${i + 1}::${type}`)})`, types.map(argument));
           called += 1;
           if (!lookUps.includes(name)) discreet(found, `${signature} of ${id}`);
@@ -147,7 +146,7 @@ test('attacker: every function it may call does nothing to another tenant, whate
         }
       }
   t.diagnostic(`${functions.length} functions, ${called} calls answered, ${refused} refused`);
-  assert.ok(called > 200 && refused > 200);
+  assert.ok(called > 200 && refused > 100);
   assert.equal(await digestOf(db.b), before);
 });
 
@@ -156,14 +155,26 @@ test('attacker: no setting, role, object or language gives more rights', async (
   const roles = (await db.admin.query(`SELECT rolname FROM pg_roles WHERE rolname <> 'kg_app'`)).rows.map((x) => x.rolname);
   const attempts = [
     ...roles.flatMap((role) => [`SET ROLE ${role}`, `SET SESSION AUTHORIZATION ${role}`, `GRANT ${role} TO kg_app`, `REASSIGN OWNED BY ${role} TO kg_app`]),
-    'SET session_replication_role = replica', `SET log_statement = 'all'`, `ALTER SYSTEM SET fsync = off`, 'ALTER ROLE kg_app BYPASSRLS', 'ALTER ROLE kg_app SUPERUSER', 'ALTER ROLE kg_definer LOGIN', 'CREATE ROLE x SUPERUSER',
-    'ALTER TABLE kg.sessions DISABLE ROW LEVEL SECURITY', 'ALTER TABLE kg.sessions NO FORCE ROW LEVEL SECURITY', 'CREATE POLICY x ON kg.sessions USING (true)', 'DROP POLICY sessions_tenant_isolation ON kg.sessions', 'DROP TRIGGER sessions_outbox_trigger ON kg.sessions',
-    'ALTER TABLE kg.sessions DISABLE TRIGGER ALL', 'CREATE TABLE kg.x (y int)', 'CREATE TABLE public.x (y int)', 'CREATE SCHEMA x', 'CREATE TEMP TABLE x (y int)', 'CREATE TEMP VIEW x AS SELECT 1', 'CREATE DOMAIN pg_temp.text AS varchar', 'CREATE EXTENSION dblink', 'CREATE EXTENSION file_fdw',
-    `CREATE FUNCTION kg.x() RETURNS int LANGUAGE sql AS 'SELECT 1'`, `CREATE FUNCTION public.x() RETURNS int LANGUAGE sql AS 'SELECT 1'`, `CREATE FUNCTION pg_temp.x() RETURNS int LANGUAGE sql AS 'SELECT 1'`, `CREATE OR REPLACE FUNCTION kg.current_tenant_id() RETURNS uuid LANGUAGE sql AS $$ SELECT '${db.b.id}'::uuid $$`,
-    'DROP FUNCTION kg.current_tenant_id() CASCADE', 'CREATE VIEW public.x AS SELECT * FROM kg.sessions', 'CREATE EVENT TRIGGER x ON ddl_command_start EXECUTE FUNCTION kg.update_updated_at()', 'CREATE SUBSCRIPTION x CONNECTION $$dbname=x$$ PUBLICATION y', 'CREATE PUBLICATION x FOR ALL TABLES',
-    `COPY kg.sessions TO '/tmp/x'`, `COPY kg.sessions TO PROGRAM 'cat'`, `COPY kg.sessions FROM PROGRAM 'id'`, `SELECT pg_read_file('/etc/passwd')`, `SELECT pg_ls_dir('/')`, `SELECT lo_import('/etc/passwd')`, `SELECT lo_export(1, '/tmp/x')`, 'SELECT * FROM pg_authid', 'SELECT * FROM pg_statistic', 'SELECT * FROM pg_shadow', 'SELECT * FROM pg_hba_file_rules', 'SELECT pg_reload_conf()', `SELECT pg_switch_wal()`,
-    `SELECT pg_create_logical_replication_slot('x', 'test_decoding')`, 'SELECT * FROM pg_largeobject', 'CREATE SERVER x FOREIGN DATA WRAPPER y', 'VACUUM FULL kg.sessions', 'REINDEX TABLE kg.sessions', 'CLUSTER kg.sessions USING sessions_pkey', 'COMMENT ON TABLE kg.sessions IS $$x$$', 'SECURITY LABEL ON TABLE kg.sessions IS $$x$$',
-    'SELECT kg.clear_tenant_context()', 'CREATE RULE x AS ON SELECT TO kg.sessions DO INSTEAD SELECT 1', 'CREATE STATISTICS x ON id, tenant_id FROM kg.sessions', 'CREATE INDEX ON kg.sessions ((1))', 'DROP DATABASE postgres', 'CREATE DATABASE x', `ALTER DATABASE ${db.admin.database} SET row_security = off`,
+    'SET session_replication_role = replica', `SET log_statement = 'all'`, `ALTER SYSTEM SET fsync = off`, 'ALTER ROLE kg_app BYPASSRLS', 'ALTER ROLE kg_app SUPERUSER',
+    'ALTER ROLE kg_definer LOGIN', 'CREATE ROLE x SUPERUSER',
+    'ALTER TABLE kg.sessions DISABLE ROW LEVEL SECURITY', 'ALTER TABLE kg.sessions NO FORCE ROW LEVEL SECURITY', 'CREATE POLICY x ON kg.sessions USING (true)',
+    'DROP POLICY sessions_tenant_isolation ON kg.sessions', 'DROP TRIGGER sessions_outbox_trigger ON kg.sessions',
+    'ALTER TABLE kg.sessions DISABLE TRIGGER ALL', 'CREATE TABLE kg.x (y int)', 'CREATE TABLE public.x (y int)', 'CREATE SCHEMA x', 'CREATE TEMP TABLE x (y int)',
+    'CREATE TEMP VIEW x AS SELECT 1', 'CREATE DOMAIN pg_temp.text AS varchar', 'CREATE EXTENSION dblink', 'CREATE EXTENSION file_fdw',
+    `CREATE FUNCTION kg.x() RETURNS int LANGUAGE sql AS 'SELECT 1'`, `CREATE FUNCTION public.x() RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+    `CREATE FUNCTION pg_temp.x() RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+    `CREATE OR REPLACE FUNCTION kg.current_tenant_id() RETURNS uuid LANGUAGE sql AS $$ SELECT '${db.b.id}'::uuid $$`,
+    'DROP FUNCTION kg.current_tenant_id() CASCADE', 'CREATE VIEW public.x AS SELECT * FROM kg.sessions',
+    'CREATE EVENT TRIGGER x ON ddl_command_start EXECUTE FUNCTION kg.update_updated_at()', 'CREATE SUBSCRIPTION x CONNECTION $$dbname=x$$ PUBLICATION y',
+    'CREATE PUBLICATION x FOR ALL TABLES',
+    `COPY kg.sessions TO '/tmp/x'`, `COPY kg.sessions TO PROGRAM 'cat'`, `COPY kg.sessions FROM PROGRAM 'id'`, `SELECT pg_read_file('/etc/passwd')`,
+    `SELECT pg_ls_dir('/')`, `SELECT lo_import('/etc/passwd')`, `SELECT lo_export(1, '/tmp/x')`, 'SELECT * FROM pg_authid', 'SELECT * FROM pg_statistic',
+    'SELECT * FROM pg_shadow', 'SELECT * FROM pg_hba_file_rules', 'SELECT pg_reload_conf()', `SELECT pg_switch_wal()`,
+    `SELECT pg_create_logical_replication_slot('x', 'test_decoding')`, 'SELECT * FROM pg_largeobject', 'CREATE SERVER x FOREIGN DATA WRAPPER y',
+    'VACUUM FULL kg.sessions', 'REINDEX TABLE kg.sessions', 'CLUSTER kg.sessions USING sessions_pkey', 'COMMENT ON TABLE kg.sessions IS $$x$$',
+    'SECURITY LABEL ON TABLE kg.sessions IS $$x$$',
+    'SELECT kg.clear_tenant_context()', 'CREATE RULE x AS ON SELECT TO kg.sessions DO INSTEAD SELECT 1', 'CREATE STATISTICS x ON id, tenant_id FROM kg.sessions',
+    'CREATE INDEX ON kg.sessions ((1))', 'DROP DATABASE postgres', 'CREATE DATABASE x', `ALTER DATABASE ${db.admin.database} SET row_security = off`,
   ];
   for (const text of attempts) {
     await client.query('BEGIN');
@@ -300,9 +311,14 @@ test('attacker: usage is of now and only added; keys, roles and counters are not
   const mine = `tenant_id, key_prefix, key_hash, name`;
   const row = `'${db.a.id}', 'kg_abcde', encode(sha256(gen_random_uuid()::text::bytea), 'hex'), 'x'`;
   for (const text of [
-    `INSERT INTO kg.api_keys (${mine}, scopes) VALUES (${row}, '{read,write,admin,billing}')`, `INSERT INTO kg.api_keys (${mine}, tier_override) VALUES (${row}, 'enterprise')`, `INSERT INTO kg.api_keys (${mine}, tokens_limit_month) VALUES (${row}, 0)`,
-    `UPDATE kg.api_keys SET scopes = '{read,write,admin,billing}'`, 'UPDATE kg.api_keys SET key_hash = key_hash', 'SELECT key_hash FROM kg.api_keys', 'SELECT * FROM kg.api_keys', `SELECT 1 FROM kg.api_keys WHERE key_hash LIKE 'a%'`, 'SELECT api_keys FROM kg.api_keys', 'INSERT INTO kg.api_keys (tenant_id) VALUES (NULL) RETURNING key_hash',
-    `INSERT INTO kg.users (tenant_id, email, role) VALUES ('${db.a.id}', 'z@x', 'admin')`, `UPDATE kg.users SET role = 'admin'`, 'UPDATE kg.usage_counters SET operations = 0', 'DELETE FROM kg.usage_counters', 'UPDATE kg.tier_limits SET rpm = 0', 'INSERT INTO kg.audit_log (tenant_id) VALUES (NULL)', 'DELETE FROM kg.audit_log', 'UPDATE kg.audit_log SET outcome = outcome',
+    `INSERT INTO kg.api_keys (${mine}, scopes) VALUES (${row}, '{read,write,admin,billing}')`,
+    `INSERT INTO kg.api_keys (${mine}, tier_override) VALUES (${row}, 'enterprise')`, `INSERT INTO kg.api_keys (${mine}, tokens_limit_month) VALUES (${row}, 0)`,
+    `UPDATE kg.api_keys SET scopes = '{read,write,admin,billing}'`, 'UPDATE kg.api_keys SET key_hash = key_hash', 'SELECT key_hash FROM kg.api_keys',
+    'SELECT * FROM kg.api_keys', `SELECT 1 FROM kg.api_keys WHERE key_hash LIKE 'a%'`, 'SELECT api_keys FROM kg.api_keys',
+    'INSERT INTO kg.api_keys (tenant_id) VALUES (NULL) RETURNING key_hash',
+    `INSERT INTO kg.users (tenant_id, email, role) VALUES ('${db.a.id}', 'z@x', 'admin')`, `UPDATE kg.users SET role = 'admin'`,
+    'UPDATE kg.usage_counters SET operations = 0', 'DELETE FROM kg.usage_counters', 'UPDATE kg.tier_limits SET rpm = 0',
+    'INSERT INTO kg.audit_log (tenant_id) VALUES (NULL)', 'DELETE FROM kg.audit_log', 'UPDATE kg.audit_log SET outcome = outcome',
   ])
     assert.ok((await tryAs(db.a, text)) instanceof Error, text);
 });
@@ -327,7 +343,11 @@ test('attacker: the other roles reach what their work needs', async () => {
     assert.deepEqual(rights.filter((x) => !patterns.some((p) => p.test(x))), [], role);
     const client = await db.connect(role);
     for (const other of ['kg_owner', 'kg_definer', 'kg_admin', 'kg_app', 'kg_migrator', 'postgres']) await assert.rejects(client.query(`SET ROLE ${other}`), denied, `${role} as ${other}`);
-    for (const text of ['SELECT content FROM kg.messages', 'SELECT * FROM kg.sessions', 'SELECT key_hash FROM kg.api_keys', 'SELECT * FROM kg.users', 'SELECT * FROM kg.tenants', `UPDATE kg.tenants SET subscription_tier = 'custom'`, `SELECT * FROM kg.resolve_api_key('x')`, `SELECT kg.set_tenant_context('${db.b.id}')`, 'CREATE TEMP TABLE x (y int)', 'CREATE TABLE kg.x (y int)', 'SELECT * FROM kg.audit_log', 'DELETE FROM kg.usage_events', 'TRUNCATE kg.outbox'])
+    for (const text of [
+      'SELECT content FROM kg.messages', 'SELECT * FROM kg.sessions', 'SELECT key_hash FROM kg.api_keys', 'SELECT * FROM kg.users', 'SELECT * FROM kg.tenants', 'SELECT * FROM kg.audit_log',
+      `UPDATE kg.tenants SET subscription_tier = 'custom'`, `SELECT * FROM kg.resolve_api_key('x')`, `SELECT kg.set_tenant_context('${db.b.id}')`,
+      'CREATE TEMP TABLE x (y int)', 'CREATE TABLE kg.x (y int)', 'DELETE FROM kg.usage_events', 'TRUNCATE kg.outbox',
+    ])
       await assert.rejects(client.query(text), denied, `${role}: ${text}`);
     // A context is nothing to them: no policy is theirs.
     await client.query(`SELECT set_config('app.current_tenant', $1, false)`, [db.b.id]);
