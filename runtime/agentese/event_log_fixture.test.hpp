@@ -39,7 +39,7 @@ struct database {
   }
 
   [[nodiscard]] std::string as(const std::string& user) const { return base + " user=" + user; }
-  [[nodiscard]] std::string admin(const std::string& statement) const {
+  std::string admin(const std::string& statement) const {
     return look(as("postgres"), statement);
   }
   [[nodiscard]] tenant_id new_tenant() const {
