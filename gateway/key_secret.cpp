@@ -70,7 +70,7 @@ key_secret make_key_secret(std::string_view pepper) {
   key_secret out;
   do {
     out.prefix = "kg_" + random_prefix();
-  } while (out.prefix == "kg_token");  // which the database keeps for people who signed in
+  } while (out.prefix == "kg_token");  // which people who sign in are shown as
   out.key = out.prefix + '_' + random_secret();
   out.hash = key_hash(out.key, pepper);
   return out;

@@ -7,10 +7,10 @@
   "k.id, k.user_id, k.key_prefix, k.name, array_to_string(k.scopes, ','), k.rate_limit_rpm, "     \
   KGENTS_SQL_TIME("k.created_at") ", " KGENTS_SQL_TIME("k.expires_at") ", "                       \
   KGENTS_SQL_TIME("k.last_used_at") ", k.use_count, k.is_active, " KGENTS_SQL_TIME("k.revoked_at")
-// `kg_token` is what rows of people who signed in have for a prefix. Without a person, a key's own
-// are those with its reference, and at least itself.
+// Not the rows that stand for people who signed in. Without a person, a key's own are those with its
+// reference, and at least itself.
 #define KGENTS_ISSUED_KEYS                                                                        \
-  " FROM kg.api_keys k WHERE k.tenant_id = kg.current_tenant_id() AND k.key_prefix <> 'kg_token'" \
+  " FROM kg.api_keys k WHERE k.tenant_id = kg.current_tenant_id() AND k.kind = 'issued'"          \
   " AND ($1::uuid IS NULL OR k.id = $1::uuid"                                                     \
   " OR coalesce(k.user_id::text, k.user_ref) = (SELECT coalesce(o.user_id::text, o.user_ref)"     \
   " FROM kg.api_keys o WHERE o.tenant_id = k.tenant_id AND o.id = $1::uuid))"

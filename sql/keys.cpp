@@ -1,5 +1,6 @@
 #include "sql/keys.hpp"
 
+#include "sql/acting.hpp"
 #include "sql/columns.hpp"
 
 /// What a key resolves to, whichever function finds it. A macro, since SQL is literals only.
@@ -12,19 +13,6 @@
 namespace kgents::sql::keys {
 
 namespace {
-
-key_scopes parse_scopes(std::string_view list) {
-  key_scopes result;
-  while (!list.empty()) {
-    const auto scope = list.substr(0, list.find(','));
-    list.remove_prefix(std::min(list.size(), scope.size() + 1));
-    result.read |= scope == "read";
-    result.write |= scope == "write";
-    result.admin |= scope == "admin";
-    result.billing |= scope == "billing";
-  }
-  return result;
-}
 
 std::optional<resolved_key> parse_resolved(std::vector<rows>& all) {
   const auto& x = all[0];

@@ -224,7 +224,7 @@ BEGIN
     a.refusal := 'unauthorized';
     RETURN a;
   END IF;
-  SELECT k.id, k.user_id, k.key_prefix, k.scopes, u.role, coalesce(to_jsonb(k) ->> 'kind', 'issued') AS kind INTO v_key
+  SELECT k.id, k.user_id, k.key_prefix, k.scopes, u.role, k.kind INTO v_key
     FROM kg.api_keys k
     LEFT JOIN kg.users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
    WHERE k.id = (p_who ->> 'key')::uuid AND k.tenant_id = a.tenant_id AND k.is_active AND k.revoked_at IS NULL
@@ -455,7 +455,7 @@ DECLARE
   v_key record;
 BEGIN
   SELECT k.user_id INTO v_key FROM kg.api_keys k
-   WHERE k.tenant_id = (p_who).tenant_id AND k.id = p_key AND coalesce(to_jsonb(k) ->> 'kind', 'issued') = 'issued'
+   WHERE k.tenant_id = (p_who).tenant_id AND k.id = p_key AND k.kind = 'issued'
      FOR NO KEY UPDATE;
   IF NOT FOUND THEN
     RETURN 'not_found';

@@ -5,20 +5,24 @@ import { after, before, test } from 'node:test';
 
 import { auditOf, makeKey, makePerson, makeTenant, operatorOf, platformKey } from '../support/administration.mjs';
 import { call, caller } from '../support/http.mjs';
+import { startIdentityProvider } from '../support/identity.mjs';
 import { openDatabase, startDev } from '../support/server.mjs';
 import { until } from '../support/wait.mjs';
 
 let server;
 let db;
 let operator;
+let provider;
 before(async () => {
-  server = await startDev({ env: { KGENTS_PLATFORM_KEY: platformKey } });
+  provider = await startIdentityProvider();
+  server = await startDev({ env: provider.env({ KGENTS_PLATFORM_KEY: platformKey }) });
   db = await openDatabase(server.stateDir);
   operator = operatorOf(server);
 });
 after(async () => {
   await db?.end();
   await server?.dispose();
+  await provider?.stop();
 });
 
 const status = async (answer, wanted, detail) => {
@@ -340,6 +344,26 @@ test('an act with a key that dies meanwhile is not done', async () => {
   await status(admin.as.post('/v1/users', { email: 'late@x', name: 'late' }), 401);
   const { rows } = await db.query(`SELECT count(*)::int AS n FROM kg.users WHERE tenant_id = $1`, [id]);
   assert.equal(rows[0].n, 1);
+});
+
+test('an invited admin who signs in acts with the token, as far as it goes, and has no key to be listed', async () => {
+  const { owner, id } = await makeTenant(server);
+  const ann = await status(owner.post('/v1/users', { email: 'ann@sso.test', name: 'Ann', role: 'admin' }), 201);
+  const tokenOf = (more) => provider.issue({ tenant_id: id, sub: ann.id, email: 'ann@sso.test', email_verified: true, roles: ['admin'], ...more });
+  const invite = async (token) => call(server, 'POST', '/v1/users', { headers: { Authorization: `Bearer ${token}` }, body: { email: `${randomUUID()}@x`, name: 'n' } });
+  await status(invite(await tokenOf()), 201);
+  const entry = (await auditOf(server, owner, '&action=user.create')).at(-1);
+  assert.deepEqual([entry.actor.kind, entry.actor.user_id, entry.actor.key_prefix], ['user', ann.id, 'kg_token']);
+  await status(invite(await tokenOf({ permissions: ['kgent:read'] })), 403);
+  const { rows } = await db.query(`SELECT id FROM kg.api_keys WHERE user_id = $1 AND kind = 'sign_in'`, [ann.id]);
+  assert.equal(rows.length, 1);
+  assert.ok(!(await status(owner.get('/v1/api-keys'), 200)).items.some((x) => x.id === rows[0].id));
+  await status(owner.get(`/v1/api-keys/${rows[0].id}`), 404);
+  await status(owner.delete(`/v1/api-keys/${rows[0].id}`), 404);
+  await status(owner.patch(`/v1/users/${ann.id}`, { role: 'member' }), 200);
+  await status(invite(await tokenOf()), 403);
+  await status(owner.delete(`/v1/users/${ann.id}`), 204);
+  await status(invite(await tokenOf()), 401, 'Invalid token');
 });
 
 // --- the log
