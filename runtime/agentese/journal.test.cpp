@@ -111,8 +111,9 @@ CAF_TEST(marks of a tenant that moves wait in their order and the others are com
   fixture x;
   x.routed.moves = x.tenant;
   const auto& db = shared_database();
-  db.admin("INSERT INTO kg.tenant_moves (tenant_id, state) VALUES ('" + x.tenant.text() +
-           "', 'copying')");
+  const auto moves = "INSERT INTO kg.tenant_moves (tenant_id, state) VALUES ('" +
+                     x.tenant.text() + "', 'copying')";
+  CAF_CHECK_EQUAL(db.admin(moves), "");
   std::vector<tenant_id> others;
   for (int i = 0; i < 5; ++i)
     others.push_back(db.new_tenant());
@@ -130,7 +131,7 @@ CAF_TEST(marks of a tenant that moves wait in their order and the others are com
     CAF_CHECK_EQUAL(x.count(other), "200 200");
   for (int i = 1000; i < 1100; ++i)
     x.subject->note(some_mark(x.tenant, "void.entropy", std::to_string(i)));
-  db.admin("DELETE FROM kg.tenant_moves");
+  CAF_CHECK_EQUAL(db.admin("DELETE FROM kg.tenant_moves"), "");
   CAF_REQUIRE(x.subject->flush(patience));
   CAF_CHECK_EQUAL(x.count(x.tenant), "1100 1100");
   CAF_CHECK_EQUAL(db.admin("SELECT count(*) FROM kg.agentese_events WHERE tenant_id = '" +
