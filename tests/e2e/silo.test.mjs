@@ -183,7 +183,6 @@ test('row-level security holds in the silo: nothing without a context, nothing f
     assert.ok((await app.query('SELECT FROM kg.sessions')).rowCount > 0);
     await assert.rejects(app.query(`INSERT INTO kg.sessions (tenant_id) VALUES ('${other.id}')`), { code: '42501' });
     await app.query('ROLLBACK');
-    await assert.rejects(app.query('SELECT FROM kg.silos_of_all'), { code: '42P01' });
   } finally {
     await app.end();
   }
