@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <set>
 
-#include "caf/test/dsl.hpp"
+#include <caf/test/dsl.hpp>
 
 using namespace kgents::gateway;
 
