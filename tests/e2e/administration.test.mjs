@@ -354,7 +354,7 @@ test('an invited admin who signs in acts with the token, as far as it goes, and 
   await status(invite(await tokenOf()), 201);
   const entry = (await auditOf(server, owner, '&action=user.create')).at(-1);
   assert.deepEqual([entry.actor.kind, entry.actor.user_id, entry.actor.key_prefix], ['user', ann.id, 'kg_token']);
-  await status(invite(await tokenOf({ permissions: ['kgent:read'] })), 403);
+  await status(invite(await tokenOf({ roles: ['member'] })), 403);
   const { rows } = await db.query(`SELECT id FROM kg.api_keys WHERE user_id = $1 AND kind = 'sign_in'`, [ann.id]);
   assert.equal(rows.length, 1);
   assert.ok(!(await status(owner.get('/v1/api-keys'), 200)).items.some((x) => x.id === rows[0].id));
