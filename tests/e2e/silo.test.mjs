@@ -89,8 +89,7 @@ test('moved in mid-answer and under load: one answer, nothing lost, nothing twic
   sessions = [await who.session({ title: 'one' }), await who.session({ title: 'two' }), await who.session({ title: 'three' })];
   await wholeAnswer(who, sessions[0], 'hello');
   await wholeAnswer(who, sessions[1], aboutWords(20));
-  const remembered = await observer.post('/v1/agentese/self/memory/engram', { key: 'boat', data: 'Ariel' });
-  assert.equal(remembered.status, 200, remembered.text);
+  await observer.ok('self.memory.engram', { key: 'boat', data: 'Ariel' });
   await db.query(`INSERT INTO kg.memories (id, tenant_id, agent_id, content) VALUES ('m-1', $1, 'a', 'the boat is called Ariel')`, [acme.id]);
   await db.query(`INSERT INTO kg.agents (tenant_id, name, agent_type) VALUES ($1, 'scribe', 'kgent')`, [acme.id]);
   kept = await history(who, sessions[0]);
@@ -135,15 +134,16 @@ test('what was there before is there, and what is new is written to its own data
   const who = caller(server, acme.key);
   const observer = new Observer(server, acme.key);
   assert.deepEqual(await history(who, sessions[0]), kept);
-  const recalled = await patiently(() => observer.post('/v1/agentese/self/memory/recall', { key: 'boat' }), 'a memory');
+  const recalled = await patiently(() => observer.invoke('self.memory.recall', { key: 'boat' }), 'a memory');
   assert.equal(recalled.status, 200, recalled.text);
   assert.match(recalled.text, /Ariel/);
-  const listed = await who.get('/v1/kgent/sessions?limit=100');
-  assert.ok(sessions.every((id) => listed.body.sessions.some((x) => x.id === id)));
+  for (const id of sessions) assert.equal((await who.get(`/v1/kgent/sessions/${id}`)).status, 200);
 
   await wholeAnswer(who, sessions[0], 'and now?');
   const session = await who.session({ title: 'after' });
   await wholeAnswer(who, session, 'hello');
+  const listed = await who.get('/v1/kgent/sessions');
+  assert.ok(listed.body.sessions.some((x) => x.id === session));
   const there = await own.connect('acme');
   const written = await there.query('SELECT role FROM kg.messages WHERE session_id = $1 ORDER BY seq', [session]);
   assert.deepEqual(written.rows.map((row) => row.role), ['user', 'assistant']);
@@ -201,7 +201,7 @@ test('its database stops: 503 for it alone, and it comes back', async () => {
     ['create', () => who.post('/v1/kgent/sessions', {})],
     ['history', () => who.get(`/v1/kgent/sessions/${sessions[0]}/messages`)],
     ['message', () => who.post(`/v1/kgent/sessions/${sessions[0]}/messages`, { message: 'hello', stream: false })],
-    ['memory', () => observer.post('/v1/agentese/self/memory/recall', { key: 'boat' })],
+    ['memory', () => observer.invoke('self.memory.recall', { key: 'boat' })],
   ]) {
     const { status, headers, body } = await ask();
     assert.equal(status, 503, `${what}: ${JSON.stringify(body)}`);
