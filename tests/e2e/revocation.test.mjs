@@ -89,15 +89,15 @@ async function openEverywhere(credential) {
 
 /// `act` takes something away: all streams of `of` end for `reason`, and nobody else's.
 async function endsAll(t, what, { of, others, reason, act, status = 401 }) {
-  await act();
   const began = performance.now();
+  await act();
   const ends = await within(Promise.all(of.lines.map((line) => line.ended)), `${what}: all streams to end`);
   for (const { reason: told, line } of ends) assert.equal(told, reason, `${what}: ${line.name}`);
   for (const { lines } of others) for (const line of lines) assert.ok(!line.over, `${what}: ${line.name} of another key stays`);
   for (const node of cluster.nodes)
     await until(async () => (await call(node, 'GET', '/v1/kgent/sessions', { key: of.key })).status === status, `${what}: ${node.name} to refuse`);
   const worst = Math.max(...ends.map((x) => x.at - began));
-  t.diagnostic(`${what}: ${ends.length} streams on ${cluster.nodes.length} nodes ended, the last one after ${Math.round(Math.max(worst, 0))} ms`);
+  t?.diagnostic(`${what}: ${ends.length} streams on ${cluster.nodes.length} nodes ended, the last one after ${Math.round(worst)} ms`);
 }
 
 async function user(tenant, role) {
@@ -172,12 +172,12 @@ test('a revoked or expired key, a deactivated user and a paused tenant end their
   }
 });
 
-test('a key with a time of its own ends its streams then, without anybody asking', async (t) => {
+test('a key with a time of its own ends its streams then, without anybody asking', async () => {
   const home = await someTenant();
   const { rows } = await db.query("SELECT now() + interval '20 seconds' AS at");
   const key = await openEverywhere(await someKey(home.id, { expires_at: rows[0].at }));
   const kept = await openEverywhere({ key: home.key });
-  await endsAll(t, "a key's end", { of: key, others: [kept], reason: 'key_expired', act: async () => {} });
+  await endsAll(null, "a key's end", { of: key, others: [kept], reason: 'key_expired', act: async () => {} });
   for (const { stream, socket } of kept.lines) {
     stream?.close();
     socket?.ws.terminate();
