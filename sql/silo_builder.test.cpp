@@ -32,8 +32,12 @@ struct fixture {
   fixture() {
     static int count = 0;
     name = "silo_builder_" + std::to_string(++count);
-    run("postgres", ("CREATE DATABASE " + name).c_str());
-    CAF_REQUIRE_EQUAL(migrate({.url = url(name)}).value_or(""), "");
+    const std::string schema = "silo_builder_schema";
+    if (count == 1) {
+      run("postgres", ("CREATE DATABASE " + schema).c_str());
+      CAF_REQUIRE_EQUAL(migrate({.url = url(schema)}).value_or(""), "");
+    }
+    run("postgres", ("CREATE DATABASE " + name + " TEMPLATE " + schema).c_str());
     for (const auto* x : {tenant_text, other_text})
       run(name, ("INSERT INTO kg.tenants (id, name, slug, subscription_tier) VALUES ('" +
                  std::string{x} + "', 'x', 's-" + x[0] + "', 'enterprise');"
