@@ -53,7 +53,6 @@ constexpr double least_model_confidence = 0.7;    ///< below it a model's approv
 constexpr double least_keyword_confidence = 0.8;  ///< below it keywords approve nothing
 constexpr double verdict_temperature = 0.2;
 constexpr uint32_t verdict_max_tokens = 500;
-constexpr size_t audit_log_capacity = 10'000;  ///< entries kept; the oldest goes first
 
 /// The first dangerous word in the action, or none. Substrings on purpose: "product" holds "prod",
 /// and escalating too often is the safe side.
