@@ -8,6 +8,8 @@
 #include <cmath>
 #include <string>
 
+#include "gateway/http/websocket_frames.hpp"
+
 namespace kgents::gateway {
 
 namespace json = boost::json;
@@ -272,6 +274,11 @@ json::object parse_query(std::span<const field> fields, std::string_view query, 
         add_violation(wrong, "missing", where, "Field required", nullptr);
       else
         fill_default(f, out);
+      continue;
+    }
+    // Neither the database nor an answer takes it, so it is not shown either.
+    if (!http::valid_utf8(*text)) {
+      add_violation(wrong, "string_unicode", where, "Input should be valid UTF-8", nullptr);
       continue;
     }
     json::value value = json::string(*text);

@@ -191,6 +191,18 @@ CAF_TEST(a query is read with its escapes and gets its defaults) {
   CAF_CHECK_EQUAL(why(), R"(string_nul at ["query","colour"])");
 }
 
+CAF_TEST(a query that is not UTF - 8 is refused and not repeated) {
+  for (const auto* text : {"colour=%FF", "colour=a%C3", "colour=\xed\xa0\x80"}) {
+    query(text);
+    CAF_CHECK_EQUAL(why(), R"(string_unicode at ["query","colour"])");
+    CAF_CHECK(wrong[0].at("input").is_null());
+  }
+  query("limit=%FF&deep=%80");
+  CAF_CHECK_EQUAL(why(),
+                  R"(string_unicode at ["query","limit"] string_unicode at ["query","deep"])");
+  CAF_CHECK(query("colour=%C3%A9").at("colour") == "\xc3\xa9");
+}
+
 CAF_TEST(percent escapes are decoded or refused) {
   CAF_CHECK_EQUAL(percent_decoded("a%2Fb%c3%A9", false).value_or("?"), "a/b\xc3\xa9");
   CAF_CHECK_EQUAL(percent_decoded("a+b", true).value_or("?"), "a b");

@@ -43,7 +43,9 @@ outbound::http_client jwks_client(const std::string& url) {
 outbound::http_request jwks_request(const std::string& url) {
   outbound::http_request out;
   const auto read = llm::parse_http_url(url);
-  if (read && read->path.empty())
+  // The client's base URL has no slash at its end, but whoever named one meant it.
+  out.target = url.substr(url.find_last_not_of('/') + 1);
+  if (read && read->path.empty() && out.target.empty())
     out.target = "/";
   out.header_lines = "Accept: application/jwk-set+json, application/json\r\n";
   out.deadline = std::chrono::seconds{5};

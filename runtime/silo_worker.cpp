@@ -3,6 +3,7 @@
 #include <array>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -113,8 +114,16 @@ private:
         now = std::move(*job_);
         job_.reset();
       }
-      builder_.work_on(now.tenant);
-      boost::asio::post(io_.context(), [next = std::move(now.next)] { next(between_rounds); });
+      std::chrono::milliseconds pause = between_rounds;
+      try {
+        builder_.work_on(now.tenant);
+      } catch (const std::exception& why) {
+        // What the builder did not foresee must not end the node; its sessions closed behind it.
+        metrics_.failed.Increment();
+        log::error("silo step failed", {{"tenant_id", now.tenant.text()}, {"error", why.what()}});
+        pause = look_every;
+      }
+      boost::asio::post(io_.context(), [pause, next = std::move(now.next)] { next(pause); });
     }
   }
 

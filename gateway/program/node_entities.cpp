@@ -399,7 +399,12 @@ actors::logos::prove running_node::impl::prover() {
     }
     const auto& what = std::get<0>(held);
     const auto answer = std::make_shared<proven>(actors::proven_scopes(what, known));
-    const auto back = on.later([answer, done = std::move(done)] { done(std::move(*answer)); });
+    const auto back = on.later([answer, done] { done(std::move(*answer)); });
+    if (!back) {
+      done(agentese::errors::unavailable(
+          "", "Whether the capability token still holds cannot be seen here", 1));
+      return;
+    }
     access_.ask(actors::keys_behind(what), [answer, back](access_watch::standing x) {
       if (x == access_watch::standing::gone)
         *answer = actors::revoked_capability();

@@ -75,16 +75,15 @@ bool among(const std::string_view (&all)[N], std::string_view x) {
   return std::find(std::begin(all), std::end(all), x) != std::end(all);
 }
 
-/// Empty is none, and allowed.
 bool good_tier(const call_ptr& c, std::string_view x) {
-  if (x.empty() || among(tiers, x))
+  if (among(tiers, x))
     return true;
   c->refuse(400, "Invalid tier. Valid: free, starter, pro, team, enterprise, custom");
   return false;
 }
 
 bool good_status(const call_ptr& c, std::string_view x) {
-  if (x.empty() || among(statuses, x))
+  if (among(statuses, x))
     return true;
   c->refuse(400, "Invalid status. Valid: active, trialing, past_due, paused, canceled");
   return false;
@@ -107,7 +106,9 @@ void list(const call_ptr& c) {
   filter.status = query_text(*c, "status");
   filter.limit = limit_of(*c);
   filter.offset = offset_of(*c);
-  if (!good_tier(c, filter.tier) || !good_status(c, filter.status))
+  if (!filter.tier.empty() && !good_tier(c, filter.tier))
+    return;
+  if (!filter.status.empty() && !good_status(c, filter.status))
     return;
   query_control(c, sql::tenant_records::list(filter), [c](const sql::tenant_page& page) {
     json::array items;
@@ -123,13 +124,8 @@ void create(const call_ptr& c) {
   fresh.slug = c->text_of("slug");
   fresh.tier = c->text_of("tier");
   fresh.owner_email = c->text_of("owner_email");
-  if (!good_name(c, "name", fresh.name) || !good_slug(c, fresh.slug))
-    return;
-  if (!among(tiers, fresh.tier)) {
-    c->refuse(400, "Invalid tier. Valid: free, starter, pro, team, enterprise, custom");
-    return;
-  }
-  if (!good_email(c, "owner_email", fresh.owner_email))
+  if (!good_name(c, "name", fresh.name) || !good_slug(c, fresh.slug) ||
+      !good_tier(c, fresh.tier) || !good_email(c, "owner_email", fresh.owner_email))
     return;
   const auto secret = make_key_secret(c->at.config.key_pepper.reveal());
   fresh.key.prefix = secret.prefix;
@@ -176,11 +172,10 @@ void change(const call_ptr& c) {
     return;
   if (c->body.contains("name") && !good_name(c, "name", c->text_of("name")))
     return;
-  if (!good_tier(c, c->text_of("tier")) || !good_status(c, c->text_of("status")))
+  if (c->body.contains("tier") && !good_tier(c, c->text_of("tier")))
     return;
-  for (const auto* name : {"tier", "status"})
-    if (c->body.contains(name) && c->text_of(name).empty())
-      c->body.erase(name);
+  if (c->body.contains("status") && !good_status(c, c->text_of("status")))
+    return;
   query_control(c,
                 sql::tenant_records::change(who_acts(*c), tenant_id{*id}, json::serialize(c->body)),
                 [c, id](const sql::acted<sql::tenant_record>& x) {

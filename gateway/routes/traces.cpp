@@ -4,6 +4,7 @@
 
 #include "actors/contexts/time/instant.hpp"
 #include "gateway/administration.hpp"
+#include "gateway/http/websocket_frames.hpp"
 #include "sql/traces.hpp"
 
 namespace kgents::gateway {
@@ -15,6 +16,8 @@ namespace {
 using enum value_type;
 
 constexpr auto default_window = std::chrono::hours{24};
+/// The system's clock counts nanoseconds, which end in 2262.
+constexpr auto before = std::chrono::sys_days{std::chrono::year{2200} / 1 / 1};
 constexpr std::string_view statuses[] = {"success", "error"};
 constexpr std::string_view refusal = "API key requires 'read' scope";
 
@@ -81,9 +84,11 @@ std::optional<std::chrono::system_clock::time_point> time_of(
   if (text.empty())
     return otherwise;
   const auto at = actors::parse_instant(text, actors::now_instant());
-  if (!at)
+  if (!at || *at >= before) {
     c->refuse(400, "Invalid " + std::string{name} + ": ISO 8601 is expected, 2026-01-31T12:00:00Z");
-  return at;
+    return std::nullopt;
+  }
+  return *at;
 }
 
 void list(const call_ptr& c) {
@@ -142,7 +147,7 @@ json::object trace_json(std::string_view id, const std::vector<sql::span_row>& a
 
 void show(const call_ptr& c) {
   const auto id = c->segments[0];
-  if (id.find('\0') != std::string::npos || id.size() > 128) {
+  if (id.find('\0') != std::string::npos || id.size() > 128 || !http::valid_utf8(id)) {
     c->refuse(404, "Trace not found");
     return;
   }

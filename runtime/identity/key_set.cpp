@@ -16,8 +16,8 @@ namespace json = boost::json;
 
 namespace {
 
-/// Longer ones would make each token costly; nobody publishes any.
 constexpr size_t least_rsa_bytes = 2048 / 8;
+/// Longer ones would make each token costly; nobody publishes any.
 constexpr size_t most_rsa_bytes = 8192 / 8;
 constexpr size_t most_exponent_bytes = 8;
 constexpr size_t most_id_bytes = 256;
