@@ -160,6 +160,17 @@ test('what is typed ahead is said next, and /quit leaves', async () => {
   await again.shows(/(\S+\s+){20}/, again.output.length);
   again.type('/quit\n');
   assert.equal(await again.end(), 0, 'it does not wait for the answer');
+
+  const third = new Terminal(user, 'kg chat');
+  await third.shows(/\n> /);
+  for (const stop of ['\x03', '/quit\n']) {
+    const begin = third.output.length;
+    third.type(`${rivers(300)}\n`);
+    await untilWords(third, begin, 20);
+    third.type(stop);
+    if (stop === '\x03') await third.shows(/kg: canceled\n[\s\S]*> /, begin);
+  }
+  assert.equal(await third.end(), 0, 'an answer that was cancelled before does not count');
 });
 
 test('an error of one message does not end the conversation at a terminal', async () => {

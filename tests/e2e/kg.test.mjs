@@ -326,6 +326,40 @@ test('a token of an identity provider goes as one, an API key as one', async () 
   }
 });
 
+test('what may have been done is not asked for again', async () => {
+  const heard = [];
+  let events = '';
+  const stub = http.createServer((request, response) => {
+    heard.push(`${request.method} ${request.url}`);
+    if (request.url.includes('/stream')) {
+      response.setHeader('Content-Type', 'text/event-stream').end(events);
+    } else if (heard.length === 1) {
+      response.writeHead(503, { 'Content-Type': 'application/json', 'Retry-After': '1' }).end('{"detail":"too slow"}');
+    } else {
+      response.setHeader('Content-Type', 'application/json').end('{"items":[],"total":0}');
+    }
+  });
+  await new Promise((resolve) => stub.listen(0, '127.0.0.1', resolve));
+  try {
+    const user = stranger({ KGENTS_URL: `http://127.0.0.1:${stub.address().port}`, KGENTS_API_KEY: 'kg_abc12_x' });
+    await expect(0, user, ['keys']);
+    assert.equal(heard.length, 2, 'reading is repeated');
+    heard.length = 0;
+    assert.match((await expect(1, user, ['keys', 'rotate', 'one'])).log, /too slow/);
+    assert.deepEqual(heard, ['POST /v1/api-keys/one/rotate']);
+    heard.length = 0;
+    const speak = ['self.soul.challenge', '--message', 'x', '--patience', '1'];
+    assert.match((await expect(69, user, speak)).log, /before the answer began/);
+    assert.equal(heard.length, 1, 'an answer without a beginning');
+    events = 'event: reconnect\ndata: {}\n\n';
+    await expect(69, user, speak);
+    assert.ok(heard.length > 2, 'sent back, but not for ever');
+  } finally {
+    stub.closeAllConnections();
+    stub.close();
+  }
+});
+
 test('a reader that goes away ends it quietly', async () => {
   const user = await someone();
   const { output, log } = await inShell(user, `kg words '' | head -1; echo "\${PIPESTATUS[0]}" > /dev/null; kg '?*' --json | true`);
@@ -335,10 +369,12 @@ test('a reader that goes away ends it quietly', async () => {
 
 test('what a server sends cannot steer the terminal', async () => {
   const user = await someone();
-  const session = await caller(server, user.key).session({ title: 'red \u001b[31m and \u009b2J' });
+  const session = await caller(server, user.key).session({ title: 'red \u001b[31m and \u009b2J\nno\trow' });
   const at = new Terminal(user, 'kg sessions');
   await at.shows(new RegExp(session));
   assert.equal(await at.end(), 0);
   assert.ok(!/[\u001b\u009b]/.test(at.output), JSON.stringify(at.output));
-  assert.match((await expect(0, user, ['sessions'])).output, /\u001b\[31m/, 'a file gets what is there');
+  const { output } = await expect(0, user, ['sessions']);
+  assert.match(output, /\u001b\[31m/, 'a file gets what is there');
+  assert.match(output, /^ID[^\n]+\n[^\n]+ no row\n$/, 'but one row a session');
 });

@@ -77,6 +77,7 @@ private:
   interrupts interrupts_{loop_};
   unsigned seen_interrupts_ = 0;
   bool canceling_ = false;
+  bool quit_ = false;  // left by /quit, not by Ctrl-C
   milliseconds asked_wait_{0};
   std::deque<std::string> typed_;
 };
@@ -99,7 +100,7 @@ int conversation::run() {
       continue;
     const auto out = say(*line);
     if (out == outcome::left)
-      status = interrupts_.count() > 0 ? exit_interrupted : exit_good;
+      status = quit_ ? exit_good : exit_interrupted;
     if (out == outcome::left)
       break;
     if (out == outcome::failed && !interactive_)
@@ -234,8 +235,10 @@ conversation::outcome conversation::handle_typing() {
   }
   if (interactive_ && lines_.has_line()) {
     auto line = *lines_.take();
-    if (line == "/quit" && typed_.empty())
+    if (line == "/quit" && typed_.empty()) {
+      quit_ = true;
       return outcome::left;
+    }
     if (line == "/cancel")
       cancel_now = true;
     else

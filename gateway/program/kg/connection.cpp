@@ -1,5 +1,6 @@
 #include "gateway/program/kg/connection.hpp"
 
+#include <boost/asio/ip/address.hpp>
 #include <cstdlib>
 
 #include "gateway/program/kg/config.hpp"
@@ -56,8 +57,12 @@ connection find_connection(const arguments& args) {
 }
 
 bool is_local(std::string_view server) {
-  return server.find("//127.") != server.npos || server.find("//localhost") != server.npos ||
-         server.find("//[::1]") != server.npos;
+  const auto url = llm::parse_http_url(server);
+  if (!url)
+    return false;
+  boost::system::error_code error;
+  const auto address = boost::asio::ip::make_address(url->host, error);
+  return url->host == "localhost" || (!error && address.is_loopback());
 }
 
 }  // namespace kgents::kg

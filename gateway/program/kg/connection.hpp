@@ -19,7 +19,7 @@ struct connection {
 /// server it was stored for and to no other. Throws `stopped` when the URL or the file is bad.
 [[nodiscard]] connection find_connection(const arguments& args);
 
-/// The server is this machine.
+/// The host of that URL is this machine: localhost, 127.0.0.0/8 or ::1.
 [[nodiscard]] bool is_local(std::string_view server);
 
 }  // namespace kgents::kg

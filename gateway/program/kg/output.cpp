@@ -106,6 +106,14 @@ void append_tree(std::string& out, const json::value& x, size_t depth) {
   }
 }
 
+/// As one line: a cell must not look like more rows or columns.
+std::string in_one_line(std::string text) {
+  for (char& c : text)
+    if (c == '\n' || c == '\r' || c == '\t')
+      c = ' ';
+  return text;
+}
+
 struct told {
   std::string message, why, try_;
 };
@@ -214,7 +222,7 @@ void output::table(const std::vector<std::string>& names,
   std::string out;
   const auto add = [&](const std::vector<std::string>& row) {
     for (size_t i = 0; i < row.size(); ++i) {
-      out += row[i];
+      out += in_one_line(row[i]);
       if (i + 1 < row.size())
         out.append(widths[i] - width_of(row[i]) + 2, ' ');
     }

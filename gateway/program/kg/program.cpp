@@ -38,8 +38,10 @@ http_answer ask(const program& p, http_request what, std::chrono::seconds silenc
       const auto& answer = std::get<http_answer>(out);
       if (answer.status < 400)
         return answer;
-      // Nothing was done: the server is starting, full, or about to end.
-      const bool later = answer.status == 503 && answer.retry_after.count() > 0;
+      // The server is starting, full or about to end; or its database did not say in time whether
+      // it was done.
+      const bool later =
+          harmless_twice(what) && answer.status == 503 && answer.retry_after.count() > 0;
       if (later && answer.retry_after < one_shot_patience)
         wait = waits.next(steady::now(), answer.retry_after);
       if (!wait)

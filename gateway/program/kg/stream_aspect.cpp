@@ -37,8 +37,10 @@ public:
       std::chrono::milliseconds asked{0};
       if (read(*x, waits))
         return exit_good;
-      if (x->failed() && last_id_.empty())
-        throw begun_or_not(*x->failed());
+      // Without an id to go on from, asking again may run it again: only when the server says so.
+      const bool broke = x->failed() || (x->streaming() && !sent_back_);
+      if (broke && last_id_.empty())
+        throw begun_or_not(x->failed().value_or(failure::cut));
       if (!x->failed() && !x->streaming())
         asked = take_refusal(x->answer());
       const auto wait = waits.next(steady::now(), asked);
@@ -51,12 +53,16 @@ public:
 private:
   /// True: that was the end of it.
   bool read(exchange& x, patience& waits) {
+    sent_back_ = false;
     for (;;) {
       p_.http.loop().until([&] { return x.has_event() || x.ended(); });
       const auto event = x.next();
       if (!event)
         return false;
-      waits.reached();
+      if (event->name == "reconnect")
+        sent_back_ = true;
+      else
+        waits.reached();
       if (show(*event))
         return true;
     }
@@ -132,6 +138,7 @@ private:
   const http_request first_;
   std::string last_id_;
   int64_t next_ = 0;
+  bool sent_back_ = false;  ///< by the last connection
 };
 
 }  // namespace

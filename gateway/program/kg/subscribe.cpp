@@ -26,10 +26,10 @@ std::string iso(std::time_t at) {
 std::string moment(std::string_view text) {
   constexpr std::pair<char, int64_t> units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
   for (const auto& [letter, seconds] : units) {
-    int64_t count = 0;
-    const auto* end = text.data() + text.size() - 1;
     if (!text.ends_with(letter) || text.size() > 8)
       continue;
+    int64_t count = 0;
+    const auto* end = text.data() + text.size() - 1;
     if (const auto [at, ec] = std::from_chars(text.data(), end, count);
         ec == std::errc{} && at == end && count >= 0)
       return iso(std::time(nullptr) - count * seconds);
