@@ -15,6 +15,13 @@ constexpr auto look_within = std::chrono::seconds{1};
 /// How long a key of a capability token stays known when no token of it is shown.
 constexpr auto vouched_for = std::chrono::minutes{1};
 constexpr size_t most_vouched = 10'000;
+/// How long a look-up that began before a change may still put what it read into the cache, and then
+/// some.
+constexpr auto forgotten_for = std::chrono::minutes{1};
+
+int64_t microseconds(std::chrono::system_clock::time_point x) {
+  return std::chrono::floor<std::chrono::microseconds>(x).time_since_epoch().count();
+}
 
 /// Whether a key with that against it may act no more.
 bool is_gone(sql::unfit x) noexcept { return x > sql::unfit::changed; }
@@ -98,20 +105,41 @@ void access_watch::learn(const std::vector<api_key_id>& asked,
     for (const auto& x : unfit)
       if (is_gone(x.why))
         vouched_.erase(x.key);
+      else if (const auto at = vouched_.find(x.key); at != vouched_.end())
+        at->second.changed_at = x.changed_at;
   }
-  if (unfit.empty())
+  const auto now = clock::now();
+  std::unordered_map<api_key_id, told> known;
+  std::vector<sql::unfit_key> fresh;
+  for (const auto& x : unfit) {
+    told t{x.changed_at, now};
+    if (const auto at = told_.find(x.key);
+        at != told_.end() && at->second.changed_at == x.changed_at)
+      t = at->second;
+    if (x.changed_at != 0) {
+      known.emplace(x.key, t);
+      streams_.renew(x.key, t.since);
+    }
+    if (is_gone(x.why) || t.since + forgotten_for > now)
+      fresh.push_back(x);
+  }
+  told_ = std::move(known);
+  if (fresh.empty())
     return;
-  auth_.forget(unfit);
-  streams_.end(unfit);
+  auth_.forget(fresh);
+  streams_.end(fresh);
 }
 
-void access_watch::ask(std::vector<api_key_id> keys, std::function<void(standing)> done) {
+void access_watch::ask(std::vector<api_key_id> keys, std::chrono::system_clock::time_point since,
+                       std::function<void(standing)> done) {
   const auto now = clock::now();
+  const auto then = microseconds(since);
   {
     std::lock_guard guard{mutex_};
     const auto known = [&](const api_key_id& key) {
       const auto at = vouched_.find(key);
-      if (at == vouched_.end() || at->second.confirmed + limits::key_cache_ttl < now)
+      if (at == vouched_.end() || at->second.confirmed + limits::key_cache_ttl < now ||
+          at->second.changed_at > then)
         return false;
       at->second.used = now;
       return true;
@@ -125,19 +153,24 @@ void access_watch::ask(std::vector<api_key_id> keys, std::function<void(standing
   auto query = sql::keys::unfit_among(keys);
   query.work.deadline = now + limits::sql_deadline;
   sql::run(control_, std::move(query),
-           [this, now, keys = std::move(keys), done = std::move(done)](auto out) {
+           [this, now, then, keys = std::move(keys), done = std::move(done)](auto out) {
              const auto* unfit = std::get_if<0>(&out);
              if (unfit == nullptr) {
                done(standing::unreachable);
                return;
              }
-             const bool gone = std::any_of(unfit->begin(), unfit->end(),
-                                           [](const auto& x) { return is_gone(x.why); });
+             const bool gone =
+                 std::any_of(unfit->begin(), unfit->end(), [then](const auto& x) {
+                   return is_gone(x.why) || x.changed_at > then;
+                 });
              if (!gone) {
                std::lock_guard guard{mutex_};
                for (const auto& key : keys)
                  if (vouched_.size() < most_vouched)
                    vouched_.insert_or_assign(key, vouched{now, now});
+               for (const auto& x : *unfit)
+                 if (const auto at = vouched_.find(x.key); at != vouched_.end())
+                   at->second.changed_at = x.changed_at;
              }
              done(gone ? standing::gone : standing::good);
            });

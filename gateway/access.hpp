@@ -31,10 +31,11 @@ public:
   void look() { changed(nullptr); }
 
   enum class standing : uint8_t { good, gone, unreachable };
-  /// Whether all of these keys may still act: for what lives apart from its key, capability tokens.
-  /// `done` comes at once when that is known, else on the pool's thread. A key that was asked about
+  /// Whether all of these keys may still do what they could at `since`: for what lives apart from
+  /// its key, capability tokens. `done` comes at once when that is known, else on the pool's thread. A key that was asked about
   /// stays known for a while, and is looked at with the others.
-  void ask(std::vector<api_key_id> keys, std::function<void(standing)> done);
+  void ask(std::vector<api_key_id> keys, std::chrono::system_clock::time_point since,
+           std::function<void(standing)> done);
 
 private:
   using clock = std::chrono::steady_clock;
@@ -43,6 +44,12 @@ private:
   struct vouched {
     clock::time_point confirmed;
     clock::time_point used;
+    int64_t changed_at = 0;  ///< as sql::unfit_key has it
+  };
+  /// A change of a key's rights that was told of, and since when.
+  struct told {
+    int64_t changed_at;
+    clock::time_point since;
   };
 
   void begin(std::vector<std::function<void()>> done);
@@ -55,6 +62,7 @@ private:
   live_keys& streams_;
   std::mutex mutex_;
   std::unordered_map<api_key_id, vouched> vouched_;  // bounded
+  std::unordered_map<api_key_id, told> told_;  // by the last look; one look at a time
   bool looking_ = false;
   bool again_ = false;
   /// They wait for a look that begins after their change.

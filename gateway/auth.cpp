@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <unordered_set>
 
 #include "gateway/key_secret.hpp"
 #include "gateway/mirror.hpp"
@@ -92,42 +91,42 @@ void authenticator::resolve(runtime::io_thread& thread, presented shown,
     resolve_token(thread, std::move(shown.key), std::move(done));
     return;
   }
-  auto x = hash_of(shown.key);
-  auto query = sql::keys::resolve(x);
+  const question who{hash_of(shown.key), clock::now()};
+  auto query = sql::keys::resolve(who.x);
   query.work.deadline = clock::now() + limits::sql_deadline;
-  sql::run(with_.pool, std::move(query), [this, &thread, x, done](auto answered) {
-    boost::asio::post(thread.context(), [this, &thread, x, done, out = std::move(answered)] {
+  sql::run(with_.pool, std::move(query), [this, &thread, who, done](auto answered) {
+    boost::asio::post(thread.context(), [this, &thread, who, done, out = std::move(answered)] {
       if (std::holds_alternative<sql::failure>(out)) {
         done(out_of_reach());
         return;
       }
       const auto& row = std::get<0>(out);
       if (!row) {
-        remember_unknown(x);
+        remember_unknown(who.x);
         done(unknown_key());
         return;
       }
-      lease(thread, x, std::make_shared<const sql::resolved_key>(*row), false, done);
+      lease(thread, who, std::make_shared<const sql::resolved_key>(*row), done);
     });
   });
 }
 
 void authenticator::resolve_token(runtime::io_thread& thread, std::string token,
                                   std::function<void(result)> done) {
-  auto x = hash_of(token);
-  with_.desk.look(thread, std::move(token), [this, &thread, x, done](auto verified) {
+  const question who{hash_of(token), clock::now(), true};
+  with_.desk.look(thread, std::move(token), [this, &thread, who, done](auto verified) {
     if (const auto* wrong = std::get_if<runtime::identity::fault>(&verified)) {
       // The key may be known in a moment.
       if (*wrong != runtime::identity::fault::unknown_key)
-        remember_unknown(x);
+        remember_unknown(who.x);
       done(invalid_token());
       return;
     }
     auto& claims = std::get<runtime::identity::claims>(verified);
     auto query = sql::keys::resolve_sign_in(with_.desk.asks_for(claims));
     query.work.deadline = clock::now() + limits::sql_deadline;
-    sql::run(with_.control, std::move(query), [this, &thread, x, claims, done](auto answered) {
-      boost::asio::post(thread.context(), [this, &thread, x, claims, done,
+    sql::run(with_.control, std::move(query), [this, &thread, who, claims, done](auto answered) {
+      boost::asio::post(thread.context(), [this, &thread, who, claims, done,
                                            out = std::move(answered)] {
         if (std::holds_alternative<sql::failure>(out)) {
           done(out_of_reach());
@@ -136,37 +135,38 @@ void authenticator::resolve_token(runtime::io_thread& thread, std::string token,
         const auto& row = std::get<0>(out);
         if (!row) {
           with_.desk.knows_nobody();
-          remember_unknown(x);
+          remember_unknown(who.x);
           done(invalid_token());
           return;
         }
         auto key = std::make_shared<sql::resolved_key>(*row);
         key->scopes = scopes_of(claims, key->scopes);
         key->expires_at = claims.good_until;
-        lease(thread, x, std::move(key), true, done);
+        lease(thread, who, std::move(key), done);
       });
     });
   });
 }
 
-void authenticator::lease(runtime::io_thread& thread, const hash& x,
-                          std::shared_ptr<const sql::resolved_key> key, bool signed_in,
+void authenticator::lease(runtime::io_thread& thread, const question& asked,
+                          std::shared_ptr<const sql::resolved_key> key,
                           const std::function<void(result)>& done) {
-  introduce(with_.pool, thread, *key, [this, &thread, x, key, signed_in, done](bool known) {
+  introduce(with_.pool, thread, *key, [this, &thread, asked, key, done](bool known) {
     if (!known) {
       done(out_of_reach());
       return;
     }
     with_.ports[thread.index()].ask<actors::key_lease>(
         tenant_entity(key->tenant), actors::open_key{key},
-        [this, x, key, signed_in, done](answer<actors::key_lease> lease) {
+        [this, asked, key, done](answer<actors::key_lease> lease) {
           if (!lease.ok()) {
             done(std::move(lease.wrong));
             return;
           }
           auto who = std::make_shared<credential>();
           who->key = *key;
-          who->signed_in = signed_in;
+          who->signed_in = asked.signed_in;
+          who->asked_at = asked.asked_at;
           who->lease = std::move(lease.value);
           who->home = shard_of(traffic_entity(key->tenant));
           who->fresh_until = clock::now() + limits::key_cache_ttl;
@@ -175,15 +175,18 @@ void authenticator::lease(runtime::io_thread& thread, const hash& x,
             who->fresh_until = std::min(
                 who->fresh_until, clock::now() + std::chrono::duration_cast<clock::duration>(left));
           }
-          remember(x, who);
+          remember(asked.x, who);
           done(credential_ptr{std::move(who)});
         });
   });
 }
 
+/// What was asked before something was forgotten is good for its request and no other.
 void authenticator::remember(const hash& x, credential_ptr who) {
   auto& s = shelf_of(x);
   std::lock_guard guard{s.mutex};
+  if (who->asked_at <= forgot_at_.load())
+    return;
   if (s.found.size() >= limits::key_cache_entries / shelves) {
     std::erase_if(s.found,
                   [now = clock::now()](const auto& e) { return e.second->fresh_until <= now; });
@@ -205,16 +208,24 @@ std::vector<api_key_id> authenticator::keys() const {
 }
 
 void authenticator::forget(const std::vector<sql::unfit_key>& keys) {
-  std::unordered_set<api_key_id> which;
+  std::unordered_map<api_key_id, sql::unfit> which;
   for (const auto& x : keys)
-    which.insert(x.key);
+    which.emplace(x.key, x.why);
+  const auto stale = [&](const auto& x) {
+    const auto at = which.find(x.second->key.key);
+    // That it may not read is no news of one that never could.
+    return at != which.end() &&
+           (at->second != sql::unfit::unreadable || x.second->key.scopes.read);
+  };
+  forgot_at_ = clock::now();
   for (auto& s : shelves_) {
     std::lock_guard guard{s.mutex};
-    std::erase_if(s.found, [&](const auto& x) { return which.contains(x.second->key.key); });
+    std::erase_if(s.found, stale);
   }
 }
 
 void authenticator::forget_signed_in() {
+  forgot_at_ = clock::now();
   for (auto& s : shelves_) {
     std::lock_guard guard{s.mutex};
     std::erase_if(s.found, [](const auto& x) { return x.second->signed_in; });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -29,6 +30,7 @@ struct credential {
   bool signed_in = false;
   actors::key_lease lease;
   shard_id home;  ///< of the tenant's traffic
+  std::chrono::steady_clock::time_point asked_at{};  ///< what it may do is not known to be newer
   std::chrono::steady_clock::time_point fresh_until{};
 };
 using credential_ptr = std::shared_ptr<const credential>;
@@ -85,17 +87,25 @@ private:
   [[nodiscard]] bool is_token(const presented& x) const;
   [[nodiscard]] hash hash_of(std::string_view key) const;
   [[nodiscard]] shelf& shelf_of(const hash& x) { return shelves_[std::hash<hash>{}(x) % shelves]; }
+  /// Who is asked about, under which hash, and since when.
+  struct question {
+    hash x;
+    std::chrono::steady_clock::time_point asked_at;
+    bool signed_in = false;
+  };
+
   void resolve_token(runtime::io_thread& thread, std::string token,
                      std::function<void(result)> done);
-  void lease(runtime::io_thread& thread, const hash& x,
-             std::shared_ptr<const sql::resolved_key> key, bool signed_in,
-             const std::function<void(result)>& done);
+  void lease(runtime::io_thread& thread, const question& asked,
+             std::shared_ptr<const sql::resolved_key> key, const std::function<void(result)>& done);
   void remember(const hash& x, credential_ptr who);
   void remember_unknown(const hash& x);
 
   const parts with_;
   const std::string pepper_;
   std::array<shelf, shelves> shelves_;
+  /// The last time that something was forgotten: what was asked before may be what was forgotten.
+  std::atomic<std::chrono::steady_clock::time_point> forgot_at_{};
 };
 
 }  // namespace kgents::gateway

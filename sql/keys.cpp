@@ -83,12 +83,13 @@ query<std::vector<unfit_key>> unfit_among(const std::vector<api_key_id>& some) {
   if (list.size() > 1)
     list.pop_back();
   list += '}';
-  return {{.statements = {{"SELECT key_id, reason FROM kg.unfit_keys($1)", {std::move(list)}}},
+  return {{.statements = {{"SELECT key_id, reason, changed_at FROM kg.unfit_keys($1)", {std::move(list)}}},
            .read_only = true},
           [](std::vector<rows>& all) {
             std::vector<unfit_key> out;
             for (int i = 0; i < all[0].size(); ++i)
-              out.push_back({id_at<api_key_id>(all[0], i, 0), parse_unfit(all[0].text(i, 1))});
+              out.push_back({id_at<api_key_id>(all[0], i, 0), parse_unfit(all[0].text(i, 1)),
+                             all[0].integer(i, 2)});
             return out;
           }};
 }

@@ -43,8 +43,8 @@ struct resolved_key {
 
 /// Why what is known of a key may be believed no more.
 enum class unfit : uint8_t {
-  changed,     ///< something else was granted: look it up again
-  unreadable,  ///< and it may not read any more
+  changed,     ///< it may do something else than it could
+  unreadable,  ///< it may not read
   key_revoked,
   key_expired,
   user_deactivated,
@@ -54,6 +54,7 @@ enum class unfit : uint8_t {
 struct unfit_key {
   api_key_id key;
   unfit why = unfit::changed;
+  int64_t changed_at = 0;  ///< the last change of what it may do, microseconds since 1970; 0: none
 };
 
 namespace keys {

@@ -24,16 +24,16 @@ constexpr int most_attempts = 5;
 constexpr auto older_end_within = std::chrono::seconds{30};
 
 /// Whose transactions may write a tenant's rows.
-constexpr auto writers = "'{kg_app,kg_control,kg_cdc,kg_billing}'::name[]";
+constexpr auto writers = "{kg_app,kg_control,kg_cdc,kg_billing}";
 
 /// Those that run now; whoever begins later sees what was committed before.
 std::string running_transactions(silo_session& shared) {
   return shared.value(
-      std::string{"SELECT coalesce(string_agg(l.virtualtransaction, ','), '') FROM pg_locks l"
-                  "  JOIN pg_stat_activity a USING (pid)"
-                  " WHERE l.locktype = 'virtualxid' AND l.granted AND l.mode = 'ExclusiveLock'"
-                  "   AND a.usename = ANY ("} +
-      writers + ") AND a.datname = current_database()");
+      "SELECT coalesce(string_agg(l.virtualtransaction, ','), '') FROM pg_locks l"
+      "  JOIN pg_stat_activity a USING (pid)"
+      " WHERE l.locktype = 'virtualxid' AND l.granted AND l.mode = 'ExclusiveLock'"
+      "   AND a.usename = ANY ($1::name[]) AND a.datname = current_database()",
+      {writers});
 }
 
 void await_older(silo_session& shared, const interruption& until) {
@@ -134,8 +134,11 @@ void silo_builder::work_on(tenant_id tenant) {
     if (until_.stopped())
       return;
     try {
-      if (!shared || !shared->good())
+      if (!shared || !shared->good()) {
         open_shared(shared);
+        if (shared->value("SELECT pg_try_advisory_lock(7165917, 36)") != "t")
+          return;  // another works on it now
+      }
       record_trouble(*shared, x, what, why);
     } catch (const silo_trouble& worse) {
       with_.tell.failed(tenant, what, worse.what(), false);
@@ -198,7 +201,9 @@ void silo_builder::take(silo_session& shared, const record& x, silo_step what) {
 void silo_builder::advance(silo_session& shared, const record& x, silo_state to,
                            const std::string& details) {
   const auto changed = shared.query(
-      "UPDATE kg.silos SET state = $2, reason = NULL, details = $3::jsonb, attempts = 0,"
+      "UPDATE kg.silos SET state = $2, reason = NULL, details = $3::jsonb,"
+      // A copy that cannot be cut over is no progress.
+      "       attempts = CASE WHEN $2 = 'cutover' THEN attempts ELSE 0 END,"
       "       next_attempt_at = now(), updated_at = now()"
       " WHERE tenant_id = $1::uuid AND state = $4 RETURNING 1",
       {x.tenant.text(), std::string{to_string(to)}, details, std::string{to_string(x.state)}});
@@ -291,6 +296,10 @@ void silo_builder::copy(silo_session& shared, const record& x) {
       shared.query("INSERT INTO kg.tenant_moves (tenant_id, state) VALUES ($1::uuid, 'copying')"
                    " ON CONFLICT DO NOTHING",
                    {id}));
+  // What is in a silo that is in use is never copied over.
+  if (shared.value("SELECT state FROM kg.tenant_moves WHERE tenant_id = $1::uuid", {id}) !=
+      "copying")
+    throw silo_trouble{"the tenant's data has moved already"};
   await_older(shared, until_);
   silo_session source{with_.admin_url, until_, "the shared database"};
   auto silo = open_silo(x);
@@ -350,11 +359,32 @@ void silo_builder::purge(silo_session& shared, const record& x) {
                                  {x.tenant.text()}));
 }
 
+/// Whether nobody else has anything in the database: it may have been named anew since it was made.
+bool silo_builder::is_ours(const record& x) {
+  bool opened = false;
+  try {
+    auto silo = open_silo(x);
+    opened = true;
+    if (silo.value("SELECT to_regclass('kg.tenants') IS NULL") == "t")
+      return true;
+    if (silo.value("SELECT to_regclass('kg.silo') IS NOT NULL") == "t" &&
+        silo.value("SELECT EXISTS (SELECT FROM kg.silo WHERE tenant = $1::uuid)",
+                   {x.tenant.text()}) == "t")
+      return true;
+    return silo.value("SELECT NOT EXISTS (SELECT FROM kg.tenants)") == "t";
+  } catch (const silo_trouble&) {
+    // It was not made yet; or it is out of reach, and then dropping it fails as well.
+    return !opened;
+  }
+}
+
 void silo_builder::undo(silo_session& shared, const record& x) {
   const auto id = x.tenant.text();
+  if (shared.value("SELECT data_plane FROM kg.tenants WHERE id = $1::uuid", {id}) == "silo")
+    throw silo_trouble{"the silo is in use"};
   static_cast<void>(shared.query(
       "DELETE FROM kg.tenant_moves WHERE tenant_id = $1::uuid AND state = 'copying'", {id}));
-  if (x.database_made) {
+  if (x.database_made && is_ours(x)) {
     const bool apart = has_secret(with_.where, x.dsn_ref);
     auto name = x.database;
     auto server_url = with_.admin_url;
@@ -376,18 +406,21 @@ void silo_builder::record_trouble(silo_session& shared, const record& x, silo_st
   const bool under_way = x.state != silo_state::active && x.state != silo_state::failed;
   const bool over = under_way && (why.lasting || x.attempts + 1 >= most_attempts);
   const auto next = over ? silo_state::failed : after_trouble(x.state);
-  // Together: a tenant whose silo failed can write again.
+  // Together: a tenant whose silo failed can write again. Only as long as it is where the trouble
+  // was: a commit whose answer was lost may have brought it further.
   silo_session::transaction work{shared};
-  static_cast<void>(
-      shared.query("DELETE FROM kg.tenant_moves WHERE tenant_id = $1::uuid AND state = 'copying'",
-                   {x.tenant.text()}));
-  static_cast<void>(shared.query(
+  const auto still_there = shared.query(
       "UPDATE kg.silos SET state = $2, reason = left($3, 1000), attempts = attempts + 1,"
       "       next_attempt_at = now() + least(interval '1 minute',"
       "                                       interval '0.5 s' * pow(2, least(attempts, 10))),"
       "       details = CASE WHEN $2 = 'active' THEN details ELSE '{}' END, updated_at = now()"
-      " WHERE tenant_id = $1::uuid",
-      {x.tenant.text(), std::string{to_string(next)}, why.what()}));
+      " WHERE tenant_id = $1::uuid AND state = $4 RETURNING 1",
+      {x.tenant.text(), std::string{to_string(next)}, why.what(), std::string{to_string(x.state)}});
+  if (still_there.empty())
+    return;
+  static_cast<void>(
+      shared.query("DELETE FROM kg.tenant_moves WHERE tenant_id = $1::uuid AND state = 'copying'",
+                   {x.tenant.text()}));
   work.commit();
   with_.tell.failed(x.tenant, what, why.what(), over);
 }

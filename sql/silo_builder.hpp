@@ -50,6 +50,7 @@ private:
   void copy(silo_session& shared, const record& x);
   void cut_over(silo_session& shared, const record& x);
   void purge(silo_session& shared, const record& x);
+  [[nodiscard]] bool is_ours(const record& x);
   void undo(silo_session& shared, const record& x);
   void advance(silo_session& shared, const record& x, silo_state to, const std::string& details);
   void record_trouble(silo_session& shared, const record& x, silo_step what,

@@ -86,6 +86,10 @@ std::variant<std::string, no_dsn> silo_url(const silo_servers& where, std::strin
     text.pop_back();
   if (text.empty())
     return no_dsn{"the secret " + std::string{dsn_ref} + " has no " + std::string{name}};
+  // Refused here, where it is not repeated: libpq's own words would.
+  if (parse(text) == nullptr)
+    return no_dsn{"the " + std::string{name} + " of secret " + std::string{dsn_ref} +
+                  " cannot be parsed"};
   return text;
 }
 

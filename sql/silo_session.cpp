@@ -35,7 +35,10 @@ constexpr auto settings =
     "SET statement_timeout = '2h'; SET lock_timeout = '60s'; SET TimeZone = 'UTC';"
     "SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;"
     "SET bytea_output = 'hex'; SET client_connection_check_interval = '5s';"
-    "SET client_encoding = 'UTF8'";
+    "SET client_encoding = 'UTF8';"
+    // When our host vanishes PostgreSQL ends the session, and with it the locks, in seconds.
+    "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;"
+    "SET tcp_user_timeout = '15s'";
 
 }  // namespace
 

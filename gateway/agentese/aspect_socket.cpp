@@ -30,7 +30,7 @@ public:
         usual_{std::move(usual)},
         permit_{std::move(permit)},
         open_{c->at.metrics.ws_streams} {
-    watch_ = c->at.streams.watch(c->who, c->x->thread(), [this](end_reason why) {
+    watch_ = c->at.streams.watch(c->who, c->x->thread(), true, [this](end_reason why) {
       ends_ = why;
       wake();
     });

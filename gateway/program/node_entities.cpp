@@ -405,7 +405,8 @@ actors::logos::prove running_node::impl::prover() {
           "", "Whether the capability token still holds cannot be seen here", 1));
       return;
     }
-    access_.ask(actors::keys_behind(what), [answer, back](access_watch::standing x) {
+    access_.ask(actors::keys_behind(what), what.not_before,
+                [answer, back](access_watch::standing x) {
       if (x == access_watch::standing::gone)
         *answer = actors::revoked_capability();
       else if (x == access_watch::standing::unreachable)

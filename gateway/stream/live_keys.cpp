@@ -18,6 +18,8 @@ std::string_view sentence(end_reason x) noexcept {
       return "The user was deactivated.";
     case end_reason::tenant_inactive:
       return "The tenant is not active.";
+    case end_reason::rights_changed:
+      return "What the credential may do has changed. Come back with it.";
   }
   return {};
 }
@@ -55,6 +57,8 @@ std::string_view to_string(end_reason x) noexcept {
       return "user_deactivated";
     case end_reason::tenant_inactive:
       return "tenant_inactive";
+    case end_reason::rights_changed:
+      return "rights_changed";
   }
   return {};
 }
@@ -69,11 +73,11 @@ std::string last_words(end_reason x) {
 }
 
 std::shared_ptr<void> live_keys::watch(const credential_ptr& who, runtime::io_thread& thread,
-                                       ender end) {
+                                       bool acts, ender end) {
   auto fresh = std::make_shared<stream>(
       stream{thread, std::move(end), who->key.expires_at,
              who->signed_in ? end_reason::token_expired : end_reason::key_expired,
-             who->key.scopes.read});
+             who->key.scopes.read, acts, who->asked_at});
   std::lock_guard guard{state_->mutex};
   const auto place = state_->all.emplace(who->key.key, fresh);
   auto* raw = fresh.get();
@@ -111,6 +115,14 @@ void live_keys::end(const std::vector<sql::unfit_key>& keys) {
         if (const auto why = reason_of(x.why, one->reads))
           tell(at->second, *why);
   }
+}
+
+void live_keys::renew(api_key_id key, std::chrono::steady_clock::time_point since) {
+  std::lock_guard guard{state_->mutex};
+  const auto [first, last] = state_->all.equal_range(key);
+  for (auto at = first; at != last; ++at)
+    if (const auto one = at->second.lock(); one != nullptr && one->acts && one->asked_at < since)
+      tell(at->second, end_reason::rights_changed);
 }
 
 void live_keys::expire(std::chrono::system_clock::time_point now) {

@@ -21,6 +21,7 @@ enum class end_reason : uint8_t {
   token_expired,
   user_deactivated,
   tenant_inactive,  ///< canceled, paused or deleted
+  rights_changed,   ///< it may do something else now: come back with it
 };
 
 /// As clients read it: the `type` of the last SSE event, the reason of close code 4401.
@@ -39,13 +40,16 @@ public:
 
   /// `end` is called on `thread` when the credential holds no more, at most once for each time it
   /// is found so. The stream keeps the result for as long as it is open.
+  /// `acts`: over it the credential does more than listen.
   [[nodiscard]] std::shared_ptr<void> watch(const credential_ptr& who, runtime::io_thread& thread,
-                                            ender end);
+                                            bool acts, ender end);
 
   [[nodiscard]] std::vector<api_key_id> all() const;
   /// Ends the streams of these keys. A key that may not read any more ends those that were opened
-  /// for reading; one that only changed ends none.
+  /// for reading; one that only changed ends none here.
   void end(const std::vector<sql::unfit_key>& keys);
+  /// Ends those of the key that act on what it could do before `since`.
+  void renew(api_key_id key, std::chrono::steady_clock::time_point since);
   /// Ends the streams whose credential has had its time: that needs no word from the database.
   void expire(std::chrono::system_clock::time_point now);
 
@@ -56,6 +60,8 @@ private:
     std::optional<std::chrono::system_clock::time_point> expires_at;
     end_reason expired = end_reason::key_expired;
     bool reads = false;
+    bool acts = false;
+    std::chrono::steady_clock::time_point asked_at{};  ///< of its credential
   };
   using streams = std::multimap<api_key_id, std::weak_ptr<stream>>;  // its iterators stay valid
 

@@ -23,8 +23,8 @@ struct fixture {
     out->key.scopes.read = reads;
     return out;
   }
-  std::shared_ptr<void> open(const credential_ptr& who, std::string name) {
-    return subject.watch(who, thread, [this, name](end_reason why) {
+  std::shared_ptr<void> open(const credential_ptr& who, std::string name, bool acts = false) {
+    return subject.watch(who, thread, acts, [this, name](end_reason why) {
       ended.emplace_back(name, to_string(why));
     });
   }
@@ -62,6 +62,22 @@ CAF_TEST(what only changed ends nothing and what may not be read any more ends w
   CAF_CHECK_EQUAL(run(), "");
   subject.end({{one, sql::unfit::unreadable}});
   CAF_CHECK_EQUAL(run(), "a key_revoked ");
+}
+
+CAF_TEST(who acts on what a key could do before it changed comes back) {
+  const auto changed = std::chrono::steady_clock::time_point{10s};
+  const auto asked = [](std::chrono::seconds when) {
+    auto out = std::make_shared<credential>(*credential_of(one));
+    out->asked_at = std::chrono::steady_clock::time_point{when};
+    return out;
+  };
+  const auto before = open(asked(9s), "before", true);
+  const auto listener = open(asked(9s), "listener");
+  const auto after = open(asked(11s), "after", true);
+  subject.renew(other, changed);
+  CAF_CHECK_EQUAL(run(), "");
+  subject.renew(one, changed);
+  CAF_CHECK_EQUAL(run(), "before rights_changed ");
 }
 
 CAF_TEST(a stream that closed meanwhile is not told) {

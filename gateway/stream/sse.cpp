@@ -34,7 +34,7 @@ public:
       wake();
     });
     thread_.wheel().arm(beat_, limits::heartbeat);
-    watch_ = c->at.streams.watch(c->who, thread_, [this](end_reason why) {
+    watch_ = c->at.streams.watch(c->who, thread_, false, [this](end_reason why) {
       ends_ = why;
       wake();
     });

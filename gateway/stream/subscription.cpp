@@ -34,7 +34,7 @@ subscriber::subscriber(const call_ptr& c, subscription_request what, prometheus:
     beat_due_ = true;
     wake();
   });
-  watch_ = c->at.streams.watch(c->who, thread_, [this](end_reason why) {
+  watch_ = c->at.streams.watch(c->who, thread_, false, [this](end_reason why) {
     ends_ = why;
     wake();
   });

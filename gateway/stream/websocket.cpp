@@ -34,7 +34,7 @@ public:
                                                  session_reader::options{})},
         permit_{std::move(permit)},
         open_{c->at.metrics.ws_streams} {
-    watch_ = c->at.streams.watch(c->who, c->x->thread(), [this](end_reason why) {
+    watch_ = c->at.streams.watch(c->who, c->x->thread(), true, [this](end_reason why) {
       ends_ = why;
       wake();
     });

@@ -255,8 +255,8 @@ BEGIN
   RAISE EXCEPTION 'the lease of shard % has moved on from epoch %', p_shard, p_epoch USING ERRCODE = 'KG001';
 END $$;
 
--- As before, but KG003 when the data of one of the turns' tenants is not here, or is being copied away; and a lease is
--- old when it is less than what the database knows: a silo does not hear of every lease that moves.
+-- As before, but KG003 when the data of one of the turns' tenants is not here, or is being copied away; and in a silo
+-- a lease is old only when it is less than what that knows: it does not hear of every lease that moves.
 CREATE OR REPLACE FUNCTION kg.append_chunks(
     p_turns uuid[], p_epochs bigint[], p_indices integer[], p_texts text[], p_shards smallint[], p_leases bigint[])
   RETURNS SETOF uuid
@@ -279,7 +279,9 @@ BEGIN
          WHERE t.id = named.id AND (t.status = 'running') IS TRUE FOR SHARE) t
       -- LIMIT keeps it a look-up for each turn; as a join, all leases would be read for every batch.
       CROSS JOIN LATERAL (
-        SELECT FROM kg.shard_leases s WHERE s.shard = named.shard AND s.epoch <= named.lease LIMIT 1) s
+        SELECT FROM kg.shard_leases s
+         WHERE s.shard = named.shard
+           AND (s.epoch = named.lease OR (s.epoch < named.lease AND EXISTS (SELECT FROM kg.silo))) LIMIT 1) s
      WHERE t.epoch = named.epoch
   ), input AS MATERIALIZED (
     SELECT * FROM unnest(p_turns, p_epochs, p_indices, p_texts, p_shards, p_leases)

@@ -2,8 +2,8 @@
 
 SET LOCAL ROLE kg_owner;
 
--- Of changes that grant or take something; NULL: none yet. A credential that is cached is at most 30 s old, so a node
--- that sees a key's time here to be younger than that forgets it, and needs no version to compare.
+-- Of changes that grant or take something; NULL: none yet. Whoever knows of a key what is older than this, does not know
+-- what it may do.
 ALTER TABLE kg.tenants ADD COLUMN IF NOT EXISTS authority_changed_at timestamptz;
 ALTER TABLE kg.users ADD COLUMN IF NOT EXISTS authority_changed_at timestamptz;
 ALTER TABLE kg.api_keys ADD COLUMN IF NOT EXISTS authority_changed_at timestamptz;
@@ -54,25 +54,27 @@ GRANT CREATE ON SCHEMA kg TO kg_definer;
 SET LOCAL ROLE kg_definer;
 
 -- Of these keys, those of which a node must not believe what it knows, and why. `key_revoked` (a key that is not there
--- is one), `key_expired`, `user_deactivated` and `tenant_inactive` end the key's streams. `changed`: look it up again;
--- `unreadable`: and it may not read any more. Changes of the last minute are told: as long as a credential is cached,
--- and twice as long as a transaction may take.
-CREATE OR REPLACE FUNCTION kg.unfit_keys(p_keys uuid[]) RETURNS TABLE (key_id uuid, reason text)
+-- is one), `key_expired`, `user_deactivated` and `tenant_inactive` end the key's streams. `unreadable`: it may not read,
+-- whoever opened something with it to read could once. `changed`: it may do something else than before `changed_at`
+-- (microseconds since 1970; 0: no change). Changes of 25 hours are told: a capability token lives for 24.
+DROP FUNCTION IF EXISTS kg.unfit_keys(uuid[]);
+CREATE FUNCTION kg.unfit_keys(p_keys uuid[]) RETURNS TABLE (key_id uuid, reason text, changed_at bigint)
   LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, kg AS $$
-  SELECT p.id, x.reason
+  SELECT p.id, x.reason, coalesce((extract(epoch FROM c.at) * 1000000)::bigint, 0)
     FROM unnest(p_keys) AS p (id)
     LEFT JOIN kg.api_keys k ON k.id = p.id
     LEFT JOIN kg.tenants t ON t.id = k.tenant_id
     LEFT JOIN kg.users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
+   CROSS JOIN LATERAL (SELECT greatest(k.authority_changed_at, u.authority_changed_at, t.authority_changed_at) AS at) c
    CROSS JOIN LATERAL (SELECT CASE
      WHEN k.id IS NULL THEN 'key_revoked'
      WHEN t.deleted_at IS NOT NULL OR t.subscription_status NOT IN ('active', 'trialing', 'past_due') THEN 'tenant_inactive'
      WHEN k.user_id IS NOT NULL AND (u.id IS NULL OR NOT u.is_active OR u.deleted_at IS NOT NULL) THEN 'user_deactivated'
      WHEN NOT k.is_active OR k.revoked_at IS NOT NULL THEN 'key_revoked'
      WHEN now() > k.expires_at THEN 'key_expired'
-     WHEN greatest(k.authority_changed_at, u.authority_changed_at, t.authority_changed_at) > now() - interval '1 minute' THEN
-       -- No scopes at all are those of a person who signs in: the token says what it may do.
-       CASE WHEN cardinality(k.scopes) > 0 AND NOT 'read' = ANY (k.scopes) THEN 'unreadable' ELSE 'changed' END
+     -- No scopes at all are those of a person who signs in: the token says what it may do.
+     WHEN cardinality(k.scopes) > 0 AND NOT 'read' = ANY (k.scopes) THEN 'unreadable'
+     WHEN c.at > now() - interval '25 hours' THEN 'changed'
      END AS reason) x
    WHERE x.reason IS NOT NULL
 $$;

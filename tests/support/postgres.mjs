@@ -24,7 +24,7 @@ function unprivileged() {
 
 /// A private server on a Unix socket. `fsync` stays on, as a kill must find what was committed. `tcp: {address, subnet}`
 /// opens it on that address as well, for whoever is in the subnet: what uses the socket cannot be cut off by the network.
-export async function startPostgres({ tcp, connections = 60 } = {}) {
+export async function startPostgres({ tcp, connections = 150 } = {}) {
   const directory = temporaryDirectory('kgents-pg');
   const who = unprivileged();
   const bin = binDirectory();
