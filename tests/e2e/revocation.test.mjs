@@ -184,7 +184,7 @@ test('a key with a time of its own ends its streams then, without anybody asking
   }
 });
 
-test('a key that may do less does less at once, and its streams stay', async () => {
+test('a key that may do less does less at once: what acts has to come back, what listens stays', async () => {
   const home = await someTenant();
   const person = await user(home.id, 'member');
   const key = await openEverywhere(await someKey(home.id, { user_id: person }));
@@ -193,11 +193,15 @@ test('a key that may do less does less at once, and its streams stay', async () 
   for (const node of cluster.nodes) assert.equal((await write(node)).status, 200);
   await db.query("UPDATE kg.users SET role = 'readonly' WHERE id = $1", [person]);
   for (const node of cluster.nodes) await until(async () => (await write(node)).status === 403, `${node.name} to know less`);
-  for (const line of key.lines) assert.ok(!line.over, `${line.name} may still read`);
+  const acting = key.lines.filter(({ kind }) => ["a session's socket", "an aspect's socket"].includes(kind));
+  const listening = key.lines.filter((line) => !acting.includes(line));
+  for (const { reason, line } of await within(Promise.all(acting.map((x) => x.ended)), 'what acts on what the key could do to end'))
+    assert.equal(reason, 'rights_changed', line.name);
+  for (const line of listening) assert.ok(!line.over, `${line.name} may still read`);
   await db.query("UPDATE kg.users SET role = 'member' WHERE id = $1", [person]);
   for (const node of cluster.nodes) await until(async () => (await write(node)).status === 200, `${node.name} to know more`);
   await db.query("UPDATE kg.api_keys SET scopes = '{admin}' WHERE id = $1", [key.id]);
-  for (const { reason, line } of await within(Promise.all(key.lines.map((x) => x.ended)), 'what may not be read any more to end'))
+  for (const { reason, line } of await within(Promise.all(listening.map((x) => x.ended)), 'what may not be read any more to end'))
     assert.equal(reason, 'key_revoked', line.name);
 });
 

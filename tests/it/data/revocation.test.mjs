@@ -43,13 +43,13 @@ test('each reason is told, the widest first, and nothing of a key that is well',
   assert.deepEqual(await unfit(), {});
 });
 
-test('what grants or takes something is told for a minute, what only counts is not', async () => {
+test('what grants or takes something is told for as long as a capability token lives, what only counts is not', async () => {
   const tenant = await db.tenant('changing');
   const user = await person(tenant, { role: 'member' });
   const id = await key(tenant, { user_id: user });
   const forgotten = async () => {
     for (const [table, row] of [['tenants', tenant.id], ['users', user], ['api_keys', id]])
-      await db.admin.query(`UPDATE kg.${table} SET authority_changed_at = now() - interval '2 minutes' WHERE id = $1`, [row]);
+      await db.admin.query(`UPDATE kg.${table} SET authority_changed_at = now() - interval '26 hours' WHERE id = $1`, [row]);
   };
   await db.admin.query('UPDATE kg.tenants SET tokens_used_month = tokens_used_month + 1 WHERE id = $1', [tenant.id]);
   await db.admin.query('UPDATE kg.users SET last_login_at = now() WHERE id = $1', [user]);
