@@ -156,7 +156,7 @@ test('what is typed ahead is said next, and /quit leaves', async () => {
 
   const again = new Terminal(user, 'kg chat');
   await again.shows(/\n> /);
-  again.type(`${rivers(3000)}\n`);
+  again.type(`${rivers(400)}\n`);
   await again.shows(/(\S+\s+){20}/, again.output.length);
   again.type('/quit\n');
   assert.equal(await again.end(), 0, 'it does not wait for the answer');
